@@ -1,0 +1,1 @@
+"""Channels and operators for services behind Cutover."""

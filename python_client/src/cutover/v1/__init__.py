@@ -1,0 +1,1 @@
+"""Generated messages and stubs; made by `generate.py`."""

@@ -1,0 +1,1 @@
+"""The gazetteer: generated stubs and a typed client."""
