@@ -5,7 +5,13 @@ use std::{env, error::Error, fs, path::Path};
 
 const PACKAGES: [(&str, &[&str]); 2] = [
     ("gazetteer", &["gazetteer/v1/gazetteer.proto"]),
-    ("cutover", &["cutover/v1/control_plane.proto", "cutover/v1/operator.proto"]),
+    (
+        "cutover",
+        &[
+            "cutover/v1/control_plane.proto",
+            "cutover/v1/operator.proto",
+        ],
+    ),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -13,7 +19,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (package, files) in PACKAGES {
         println!("cargo::rerun-if-changed={package}");
         let mut compiler = protox::Compiler::new(["."])?;
-        compiler.include_source_info(true).include_imports(true).open_files(files)?;
+        compiler
+            .include_source_info(true)
+            .include_imports(true)
+            .open_files(files)?;
         // `compile_fds` ignores `file_descriptor_set_path`, and re-encoding would lose extension
         // options, so the set is written here.
         let encoded = compiler.encode_file_descriptor_set();

@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The words of Cutover as types, and the way from YAML to a route table:
+//! text → [`Manifest`] (parsed, complete, checked) → [`RouteTable`] (with the weights of the
+//! moment). Pure: no I/O, no clock, no randomness.
+
+mod error;
+mod manifest;
+mod raw;
+mod route_table;
+mod rules;
+mod units;
+mod words;
+
+pub use error::{ManifestError, Position};
+pub use manifest::{
+    ArmConfig, ControlConfig, DescriptorSource, Limits, Manifest, Mirror, MirrorSideEffects,
+    OverrideHeader, Rule, StickyKey, Target,
+};
+pub use manifest::{Gates, OnFailure, Ramp, RampScope, Step};
+pub use route_table::{
+    Key, MethodRoute, OVERRIDE_HEADER, RouteTable, WeightOwner, Weights, bucket, choose_arm,
+};
+pub use rules::{CompareRules, FieldPath, Tolerance};
+pub use words::{Arm, MethodPath, PathError, Percent, Role, Weight};

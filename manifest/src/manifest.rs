@@ -1,0 +1,652 @@
+//! The manifest, typed and complete: every default filled in, everything that can be wrong with
+//! the text alone found. What only the arms can tell (does the method exist?) is asked by
+//! [`Manifest::check_methods`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_saphyr::{Location, Spanned};
+
+use crate::error::{ManifestError, Position};
+use crate::raw::{self, RawManifest};
+use crate::rules::{CompareRules, Tolerance};
+use crate::words::{Arm, MethodPath, Percent, Weight};
+
+/// Most rules that a manifest may have.
+const MAX_RULES: usize = 1_000;
+/// Most steps that a ramp may have.
+const MAX_STEPS: usize = 100;
+
+/// What a person wrote, complete and checked.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// `metadata.name`.
+    pub name: String,
+    /// Where the proxy takes calls; `HOST:PORT`, default `127.0.0.1:50050`.
+    pub listen: String,
+    /// Where the proxy serves `/metrics`, `/livez`, `/readyz`; default `127.0.0.1:50053`.
+    pub admin: String,
+    /// The control plane's own settings.
+    pub control: ControlConfig,
+    /// The Python side.
+    pub legacy: ArmConfig,
+    /// The Rust side.
+    pub candidate: ArmConfig,
+    /// Where the descriptors come from.
+    pub descriptors: DescriptorSource,
+    /// What fixes a caller's arm; without it, the trace id does, else chance.
+    pub sticky_key: Option<StickyKey>,
+    /// Whether callers may choose the arm themselves.
+    pub override_header: OverrideHeader,
+    /// The rules, in the order of the text.
+    pub rules: Vec<Rule>,
+    /// The ramp; without it, every weight is 0 unless pinned or overridden.
+    pub ramp: Option<Ramp>,
+    /// Named bounds of the proxy.
+    pub limits: Limits,
+    /// The text itself, as handed to [`Manifest::parse`].
+    pub text: String,
+}
+
+/// Settings of the control plane.
+#[derive(Clone, Debug)]
+pub struct ControlConfig {
+    /// Where proxies (Sync) and arms (OTLP/gRPC) connect; default `127.0.0.1:4317`.
+    pub listen: String,
+    /// Where operators and the dashboard connect; default `127.0.0.1:50054`.
+    pub operator: String,
+    /// The SQLite file; default `cutover.db`.
+    pub store: String,
+}
+
+/// One implementation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArmConfig {
+    /// `http://HOST:PORT`, without a path.
+    pub url: String,
+    /// `HOST:PORT`.
+    pub authority: String,
+}
+
+/// Where the descriptors come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DescriptorSource {
+    /// Server reflection on the legacy, else on the candidate.
+    Reflection,
+    /// A file with an encoded `FileDescriptorSet`.
+    File(String),
+}
+
+/// What fixes a caller's arm while the weight stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StickyKey {
+    /// Lower-case name of the metadata that holds the key.
+    pub metadata: String,
+    /// Salt of the hash; default the manifest's name. Changing it reshuffles all callers.
+    pub salt: String,
+}
+
+/// Whether the header [`crate::OVERRIDE_HEADER`] is honoured or stripped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverrideHeader {
+    /// Stripped and ignored; the default.
+    Strip,
+    /// Honoured where it names an arm.
+    Honour,
+}
+
+/// What a rule is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Target {
+    /// One method.
+    Method(MethodPath),
+    /// All methods of one service.
+    Service(String),
+    /// Whatever no other rule is for.
+    Default,
+}
+
+/// One rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// What it is for, with the place in the text.
+    pub targets: Vec<(Target, Position)>,
+    /// A pinned weight; without it the ramp decides.
+    pub weight: Option<Weight>,
+    /// How its calls are mirrored.
+    pub mirror: Mirror,
+    /// How its answers are compared.
+    pub compare: CompareRules,
+}
+
+/// How calls are mirrored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// Share of calls that get a shadow call; default 0.
+    pub percent: Percent,
+    /// Share of mirrored calls that get a noise call too; default 0.
+    pub noise: Percent,
+    /// What is done with methods that may have side effects.
+    pub side_effects: MirrorSideEffects,
+}
+
+/// What mirroring does with methods that are not marked `NO_SIDE_EFFECTS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MirrorSideEffects {
+    /// They are not mirrored; the default.
+    Refuse,
+    /// They are: the manifest names the method and accepts doubled side effects.
+    Accept,
+}
+
+/// The steps of weight and the gates between them.
+#[derive(Clone, Debug)]
+pub struct Ramp {
+    /// Whether each method moves on its own evidence.
+    pub scope: RampScope,
+    /// How often the evidence is looked at; default 1 s.
+    pub interval: Duration,
+    /// The steps, weights rising.
+    pub steps: Vec<Step>,
+    /// What must hold before the next step.
+    pub gates: Gates,
+    /// What a bad sign does.
+    pub on_failure: OnFailure,
+}
+
+/// What moves together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RampScope {
+    /// Each method by itself; the default.
+    Method,
+    /// All methods together.
+    Service,
+}
+
+/// What a bad sign does to the ramp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Weight 0, latched; the default.
+    Rollback,
+    /// The weight stays, latched.
+    Hold,
+}
+
+/// One step of a ramp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The weight of this step.
+    pub weight: Weight,
+    /// How long it is held at least; default none.
+    pub hold: Duration,
+}
+
+/// What must hold before the next step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gates {
+    /// Least calls compared (weight 0) or answered by the candidate (above); default 500.
+    pub min_calls: u64,
+    /// How much higher the candidate's error rate may be, as a share of calls; default 0.001.
+    pub error_rate_margin: f64,
+    /// The share of mismatches that must be ruled out; default 0.001.
+    pub mismatch_below: f64,
+    /// How many times the legacy's p99 the candidate's may be; `None`: not asked.
+    pub p99_ratio: Option<f64>,
+    /// One minus the chance of a wrong rollback or advance; default 0.95.
+    pub confidence: f64,
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Gates {
+            min_calls: 500,
+            error_rate_margin: 0.001,
+            mismatch_below: 0.001,
+            p99_ratio: None,
+            confidence: 0.95,
+        }
+    }
+}
+
+/// Named bounds of the proxy, with safe defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Streams that one client connection may have open; default 1,000.
+    pub max_concurrent_streams: u32,
+    /// Size of a header list; default 64 KiB.
+    pub max_header_list_bytes: usize,
+    /// A larger message is forwarded but not compared; default 4 MiB.
+    pub max_compared_message_bytes: usize,
+    /// Calls that wait to be mirrored; beyond it they are dropped and counted; default 1,024.
+    pub mirror_queue: usize,
+    /// Memory of all mirrored calls together; default 128 MiB.
+    pub mirror_memory_bytes: usize,
+    /// Longest life of a shadow call; default 10 s.
+    pub mirror_deadline: Duration,
+    /// Longest wait for a connection to an arm; default 1 s.
+    pub connect_timeout: Duration,
+    /// Longest wait for calls in flight at shutdown; default 10 s.
+    pub shutdown_grace: Duration,
+}
+
+impl Manifest {
+    /// Reads YAML (or JSON). `file` is only a name for errors. Everything that is wrong with the
+    /// text is an error with its place; nothing is half accepted.
+    pub fn parse(file: &str, text: &str) -> Result<Manifest, ManifestError> {
+        let raw: RawManifest = serde_saphyr::from_str(text).map_err(|error| {
+            let place = error.location();
+            let message = error.without_snippet().to_string();
+            // The location is in the prefix of our own error already.
+            let message = message
+                .split(" at line ")
+                .next()
+                .unwrap_or(&message)
+                .to_owned();
+            ManifestError {
+                file: file.to_owned(),
+                position: place.as_ref().map(position).unwrap_or_default(),
+                message,
+            }
+        })?;
+        Reader { file }.manifest(raw, text)
+    }
+
+    /// One arm's settings.
+    #[must_use]
+    pub fn arm(&self, arm: Arm) -> &ArmConfig {
+        match arm {
+            Arm::Legacy => &self.legacy,
+            Arm::Candidate => &self.candidate,
+        }
+    }
+
+    /// The rules that name a method or service which `known` doesn't have, with the nearest known
+    /// name. `file` is only a name for errors.
+    #[must_use]
+    pub fn check_methods(&self, file: &str, known: &BTreeSet<MethodPath>) -> Vec<ManifestError> {
+        let services: BTreeSet<&str> = known.iter().map(MethodPath::service).collect();
+        let mut errors = Vec::new();
+        for (target, position) in self.rules.iter().flat_map(|rule| &rule.targets) {
+            let (what, name, nearest) = match target {
+                Target::Method(path) if !known.contains(path) => {
+                    let names = known.iter().map(MethodPath::as_str);
+                    ("method", path.as_str(), nearest(path.as_str(), names))
+                }
+                Target::Service(service) if !services.contains(service.as_str()) => (
+                    "service",
+                    service.as_str(),
+                    nearest(service, services.iter().copied()),
+                ),
+                _ => continue,
+            };
+            let hint = nearest
+                .map(|n| format!("; did you mean {n}?"))
+                .unwrap_or_default();
+            errors.push(ManifestError {
+                file: file.to_owned(),
+                position: *position,
+                message: format!("unknown {what} {name}: the descriptors don't have it{hint}"),
+            });
+        }
+        errors
+    }
+}
+
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    known
+        .map(|candidate| (strsim::normalized_levenshtein(name, candidate), candidate))
+        .filter(|(similarity, _)| *similarity > 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+fn position(location: &Location) -> Position {
+    Position {
+        line: location.line(),
+        column: location.column(),
+    }
+}
+
+/// Turns the raw manifest into the typed one.
+struct Reader<'a> {
+    file: &'a str,
+}
+
+impl Reader<'_> {
+    fn error(&self, at: &Location, message: impl Into<String>) -> ManifestError {
+        ManifestError {
+            file: self.file.to_owned(),
+            position: position(at),
+            message: message.into(),
+        }
+    }
+
+    fn manifest(&self, raw: RawManifest, text: &str) -> Result<Manifest, ManifestError> {
+        let expect = |field: &Spanned<String>, key: &str, right: &str| {
+            if field.value == right {
+                return Ok(());
+            }
+            let message = format!("{key} is {:?}: this version reads {right:?}", field.value);
+            Err(self.error(&field.referenced, message))
+        };
+        expect(&raw.api_version, "apiVersion", "cutover.dev/v1alpha1")?;
+        expect(&raw.kind, "kind", "Cutover")?;
+        let name = &raw.metadata.name;
+        if name.value.is_empty() {
+            return Err(self.error(&name.referenced, "metadata.name must not be empty"));
+        }
+        let spec = raw.spec;
+        let sticky_key = match spec.sticky_key {
+            None => None,
+            Some(key) => Some(StickyKey {
+                metadata: self.metadata_name(&key.metadata)?,
+                salt: key.salt.unwrap_or_else(|| name.value.clone()),
+            }),
+        };
+        Ok(Manifest {
+            listen: self.address(spec.listen.as_ref(), "spec.listen", "127.0.0.1:50050")?,
+            admin: self.address(spec.admin.as_ref(), "spec.admin", "127.0.0.1:50053")?,
+            control: ControlConfig {
+                listen: self.address(
+                    spec.control.listen.as_ref(),
+                    "spec.control.listen",
+                    "127.0.0.1:4317",
+                )?,
+                operator: self.address(
+                    spec.control.operator.as_ref(),
+                    "spec.control.operator",
+                    "127.0.0.1:50054",
+                )?,
+                store: spec
+                    .control
+                    .store
+                    .unwrap_or_else(|| "cutover.db".to_owned()),
+            },
+            legacy: self.arm(&spec.legacy, "spec.legacy.url")?,
+            candidate: self.arm(&spec.candidate, "spec.candidate.url")?,
+            descriptors: match spec.descriptors {
+                None => DescriptorSource::Reflection,
+                Some(descriptors) => DescriptorSource::File(descriptors.file),
+            },
+            sticky_key,
+            override_header: match spec.override_header.allow {
+                true => OverrideHeader::Honour,
+                false => OverrideHeader::Strip,
+            },
+            rules: self.rules(spec.rules)?,
+            ramp: spec.ramp.map(|ramp| self.ramp(ramp)).transpose()?,
+            limits: limits(&spec.limits),
+            name: name.value.clone(),
+            text: text.to_owned(),
+        })
+    }
+
+    fn metadata_name(&self, name: &Spanned<String>) -> Result<String, ManifestError> {
+        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.value.is_empty() || !name.value.chars().all(valid) || name.value.ends_with("-bin") {
+            let message = format!("{:?} is not the name of text metadata", name.value);
+            return Err(self.error(&name.referenced, message));
+        }
+        Ok(name.value.to_ascii_lowercase())
+    }
+
+    fn address(
+        &self,
+        given: Option<&Spanned<String>>,
+        key: &str,
+        default: &str,
+    ) -> Result<String, ManifestError> {
+        let Some(given) = given else {
+            return Ok(default.to_owned());
+        };
+        if host_port(&given.value).is_none() {
+            let message = format!("{key} is {:?}: write it as HOST:PORT", given.value);
+            return Err(self.error(&given.referenced, message));
+        }
+        Ok(given.value.clone())
+    }
+
+    fn arm(&self, raw: &raw::RawArm, key: &str) -> Result<ArmConfig, ManifestError> {
+        let url = &raw.url;
+        let authority = url
+            .value
+            .strip_prefix("http://")
+            .map(|rest| rest.trim_end_matches('/'));
+        match authority.filter(|authority| host_port(authority).is_some()) {
+            Some(authority) => Ok(ArmConfig {
+                url: url.value.clone(),
+                authority: authority.to_owned(),
+            }),
+            None => {
+                let message = format!("{key} is {:?}: write it as http://HOST:PORT", url.value);
+                Err(self.error(&url.referenced, message))
+            }
+        }
+    }
+
+    fn rules(&self, raw: Vec<Spanned<raw::RawRule>>) -> Result<Vec<Rule>, ManifestError> {
+        let mut seen: BTreeMap<Target, Position> = BTreeMap::new();
+        if let Some(extra) = raw.get(MAX_RULES) {
+            let message = format!("more than {MAX_RULES} rules");
+            return Err(self.error(&extra.referenced, message));
+        }
+        let mut rules = Vec::with_capacity(raw.len());
+        for rule in raw {
+            let mut targets = Vec::new();
+            for m in &rule.value.matches {
+                targets.push((self.target(&m.value.method, &m.referenced)?, m.referenced));
+            }
+            if rule.value.matches.is_empty() {
+                targets.push((Target::Default, rule.referenced));
+            }
+            let mut placed = Vec::with_capacity(targets.len());
+            for (target, location) in targets {
+                let position = position(&location);
+                if let Some(first) = seen.insert(target.clone(), position) {
+                    let what = match &target {
+                        Target::Method(path) => path.to_string(),
+                        Target::Service(service) => format!("service {service}"),
+                        Target::Default => "the default (no matches)".to_owned(),
+                    };
+                    let message = format!(
+                        "duplicate rule for {what}: line {} has one already; join them",
+                        first.line
+                    );
+                    return Err(self.error(&location, message));
+                }
+                placed.push((target, position));
+            }
+            rules.push(self.rule(rule, placed)?);
+        }
+        Ok(rules)
+    }
+
+    fn target(&self, raw: &raw::RawMethod, at: &Location) -> Result<Target, ManifestError> {
+        // A service is checked as part of a path, with a method that is surely valid.
+        let method = raw.method.as_deref();
+        let path = MethodPath::new(&raw.service, method.unwrap_or("Any"))
+            .map_err(|error| self.error(at, error.to_string()))?;
+        Ok(match method {
+            Some(_) => Target::Method(path),
+            None => Target::Service(raw.service.clone()),
+        })
+    }
+
+    fn rule(
+        &self,
+        rule: Spanned<raw::RawRule>,
+        targets: Vec<(Target, Position)>,
+    ) -> Result<Rule, ManifestError> {
+        let at = rule.referenced;
+        let raw = rule.value;
+        let mirror = match raw.mirror {
+            None => Mirror::OFF,
+            Some(mirror) => Mirror {
+                percent: mirror.percent.map_or(Percent::FULL, |percent| percent.0),
+                noise: mirror
+                    .noise_percent
+                    .map_or(Percent::ZERO, |percent| percent.0),
+                side_effects: match mirror.accept_side_effects {
+                    true => MirrorSideEffects::Accept,
+                    false => MirrorSideEffects::Refuse,
+                },
+            },
+        };
+        let names_methods = targets
+            .iter()
+            .all(|(target, _)| matches!(target, Target::Method(_)));
+        if mirror.side_effects == MirrorSideEffects::Accept && !names_methods {
+            let message = "acceptSideEffects needs a rule that names the method it is for";
+            return Err(self.error(&at, message));
+        }
+        Ok(Rule {
+            targets,
+            weight: raw.weight.map(|weight| weight.0),
+            mirror,
+            compare: self.compare(raw.compare, &at)?,
+        })
+    }
+
+    fn compare(&self, raw: raw::RawCompare, at: &Location) -> Result<CompareRules, ManifestError> {
+        for name in &raw.trailers {
+            let secret = ["authorization", "cookie", "set-cookie"].contains(&name.as_str());
+            if secret || name.ends_with("-bin") {
+                let message = format!("trailer {name:?} is never compared: it may hold secrets");
+                return Err(self.error(at, message));
+            }
+        }
+        let mut tolerance = BTreeMap::new();
+        for (path, bound) in raw.tolerance {
+            let bound = Tolerance {
+                relative: bound.relative.unwrap_or(0.0),
+                absolute: bound.absolute.unwrap_or(0.0),
+            };
+            let valid = |x: f64| x.is_finite() && x >= 0.0;
+            if !valid(bound.relative) || !valid(bound.absolute) {
+                let message = format!("tolerance of {} must be finite and not negative", path.0);
+                return Err(self.error(at, message));
+            }
+            tolerance.insert(path.0, bound);
+        }
+        Ok(CompareRules {
+            ignore: raw.ignore.into_iter().map(|path| path.0).collect(),
+            tolerance,
+            unordered: raw.unordered.into_iter().map(|path| path.0).collect(),
+            keyed: raw
+                .keyed
+                .into_iter()
+                .map(|(path, keys)| (path.0, keys))
+                .collect(),
+            trailers: raw.trailers.into_iter().collect(),
+            redact: raw.redact.into_iter().map(|path| path.0).collect(),
+            capture_values: raw.capture_values,
+        })
+    }
+
+    fn ramp(&self, raw: raw::RawRamp) -> Result<Ramp, ManifestError> {
+        let at = raw.steps.referenced;
+        if raw.steps.value.is_empty() || raw.steps.value.len() > MAX_STEPS {
+            let message = format!("spec.ramp.steps must have 1 to {MAX_STEPS} steps");
+            return Err(self.error(&at, message));
+        }
+        let mut steps: Vec<Step> = Vec::new();
+        for step in raw.steps.value {
+            let weight = step.value.weight.0;
+            if steps.last().is_some_and(|last| last.weight >= weight) {
+                let message = "the weights of spec.ramp.steps must rise from step to step";
+                return Err(self.error(&step.referenced, message));
+            }
+            let hold = step.value.hold.map_or(Duration::ZERO, |hold| hold.0);
+            steps.push(Step { weight, hold });
+        }
+        let default = Gates::default();
+        let confidence = match raw.gates.confidence {
+            None => default.confidence,
+            Some(c) if c.value >= 0.5 && c.value < 1.0 => c.value,
+            Some(c) => {
+                let message = format!("confidence {} must be at least 0.5 and below 1", c.value);
+                return Err(self.error(&c.referenced, message));
+            }
+        };
+        let p99_ratio = match raw.gates.latency {
+            None => None,
+            Some(l) if l.p99_ratio.value.is_finite() && l.p99_ratio.value > 0.0 => {
+                Some(l.p99_ratio.value)
+            }
+            Some(l) => {
+                let message = format!("p99Ratio {} must be positive", l.p99_ratio.value);
+                return Err(self.error(&l.p99_ratio.referenced, message));
+            }
+        };
+        Ok(Ramp {
+            scope: match raw.scope {
+                Some(raw::RawScope::Service) => RampScope::Service,
+                Some(raw::RawScope::Method) | None => RampScope::Method,
+            },
+            interval: raw
+                .interval
+                .map_or(Duration::from_secs(1), |interval| interval.0),
+            steps,
+            gates: Gates {
+                min_calls: raw.gates.min_calls.unwrap_or(default.min_calls),
+                error_rate_margin: raw
+                    .gates
+                    .error_rate_margin
+                    .map_or(default.error_rate_margin, |m| m.0),
+                mismatch_below: raw
+                    .gates
+                    .mismatch_below
+                    .map_or(default.mismatch_below, |m| m.0),
+                p99_ratio,
+                confidence,
+            },
+            on_failure: match raw.on_failure {
+                Some(raw::RawOnFailure::Hold) => OnFailure::Hold,
+                Some(raw::RawOnFailure::Rollback) | None => OnFailure::Rollback,
+            },
+        })
+    }
+}
+
+impl Mirror {
+    /// No mirroring.
+    pub const OFF: Mirror = Mirror {
+        percent: Percent::ZERO,
+        noise: Percent::ZERO,
+        side_effects: MirrorSideEffects::Refuse,
+    };
+}
+
+fn limits(raw: &raw::RawLimits) -> Limits {
+    let size =
+        |given: &Option<raw::RawSize>, default| given.as_ref().map_or(default, |size| size.0);
+    let time = |given: &Option<raw::RawDuration>, default_s| {
+        given
+            .as_ref()
+            .map_or(Duration::from_secs(default_s), |time| time.0)
+    };
+    Limits {
+        max_concurrent_streams: raw.max_concurrent_streams.unwrap_or(1_000),
+        max_header_list_bytes: size(&raw.max_header_list_bytes, 64 << 10),
+        max_compared_message_bytes: size(&raw.max_compared_message_bytes, 4 << 20),
+        mirror_queue: raw.mirror_queue.unwrap_or(1_024),
+        mirror_memory_bytes: size(&raw.mirror_memory, 128 << 20),
+        mirror_deadline: time(&raw.mirror_deadline, 10),
+        connect_timeout: time(&raw.connect_timeout, 1),
+        shutdown_grace: time(&raw.shutdown_grace, 10),
+    }
+}
+
+/// The host and port of `HOST:PORT` or `[V6]:PORT`.
+fn host_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let plain = host
+        .strip_prefix('[')
+        .map_or(Some(host), |v6| v6.strip_suffix(']'))?;
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+    let v6_needs_brackets = plain.contains(':') && plain.len() == host.len();
+    if plain.is_empty() || !plain.chars().all(valid) || v6_needs_brackets {
+        return None;
+    }
+    Some((plain, port.parse().ok()?))
+}

@@ -1,0 +1,162 @@
+//! From text to a manifest: what is read, what is refused, and where an error points.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cutover_manifest::{
+    Arm, Manifest, ManifestError, MethodPath, MirrorSideEffects, RampScope, Target, Weight,
+};
+
+const WHOLE: &str = r#"
+apiVersion: cutover.dev/v1alpha1
+kind: Cutover
+metadata: { name: gazetteer }
+spec:
+  listen: 127.0.0.1:50050
+  legacy:    { url: "http://127.0.0.1:50051" }
+  candidate: { url: "http://127.0.0.1:50052" }
+  stickyKey: { metadata: X-User-Id }
+  rules:
+  - matches: [{ method: { service: gazetteer.v1.GazetteerService, method: SearchPlaces } }]
+    mirror: { percent: 100, noisePercent: 5 }
+    compare: { ignore: [search_id], tolerance: { "places[].score": { relative: 1e-9 } } }
+  - matches: [{ method: { service: gazetteer.v1.GazetteerService, method: RecordVisit } }]
+    weight: 0
+  ramp:
+    scope: method
+    steps: [{ weight: 1, hold: 10m }, { weight: 10, hold: 30m }, { weight: 50, hold: 1h }, { weight: 100 }]
+    gates: { minCalls: 500, errorRateMargin: 0.1%, mismatchBelow: 0.01%, latency: { p99Ratio: 1.0 }, confidence: 0.95 }
+    onFailure: rollback
+"#;
+
+fn parse(text: &str) -> Result<Manifest, ManifestError> {
+    Manifest::parse("cutover.yaml", text)
+}
+
+/// The error of `WHOLE` with one text put in place of another, as people see it.
+fn refusal(from: &str, to: &str) -> String {
+    assert!(WHOLE.contains(from), "{from}");
+    parse(&WHOLE.replacen(from, to, 1))
+        .expect_err("must be refused")
+        .to_string()
+}
+
+#[test]
+fn reads_the_whole_manifest() {
+    let manifest = parse(WHOLE).unwrap();
+    assert_eq!(manifest.name, "gazetteer");
+    assert_eq!(manifest.arm(Arm::Candidate).authority, "127.0.0.1:50052");
+    assert_eq!(manifest.sticky_key.unwrap().metadata, "x-user-id");
+    let search = &manifest.rules[0];
+    assert_eq!(search.weight, None);
+    assert_eq!(search.mirror.percent, Weight::FULL);
+    assert_eq!(search.mirror.noise.bp(), 500);
+    assert_eq!(search.mirror.side_effects, MirrorSideEffects::Refuse);
+    assert_eq!(
+        search.compare.tolerance.values().next().unwrap().relative,
+        1e-9
+    );
+    assert_eq!(manifest.rules[1].weight, Some(Weight::ZERO));
+    let ramp = manifest.ramp.unwrap();
+    assert_eq!(ramp.scope, RampScope::Method);
+    assert_eq!(ramp.steps.len(), 4);
+    assert_eq!(ramp.steps[1].hold, Duration::from_secs(1800));
+    assert!((ramp.gates.mismatch_below - 1e-4).abs() < 1e-12);
+    assert_eq!(ramp.gates.p99_ratio, Some(1.0));
+}
+
+#[test]
+fn points_at_what_is_wrong_and_says_what_would_be_right() {
+    for (from, to, place, says) in [
+        ("listen:", "listne:", ":6:3:", "listen"),
+        ("weight: 0", "weight: 101", ":15:13:", "0 to 100"),
+        ("weight: 0", "weight: 0.001", ":15:13:", "steps of 0.01"),
+        ("weight: 0", "weight: lots", ":15:13:", "0 to 100"),
+        ("hold: 10m", "hold: 10", ":18:", "500ms, 10s, 5m, 1h or 2d"),
+        ("minCalls: 500", "minCalls: -1", ":19:", ""),
+        ("0.1%", "0.1", ":19:", "0.1%"),
+        ("confidence: 0.95", "confidence: 1.5", ":19:", "below 1"),
+        ("weight: 50", "weight: 5", ":18:", "must rise"),
+        (
+            "method: RecordVisit",
+            "method: SearchPlaces",
+            ":14:",
+            "line 11 has one already",
+        ),
+        (
+            "http://127.0.0.1:50051",
+            "https://127.0.0.1",
+            ":7:",
+            "http://HOST:PORT",
+        ),
+        ("127.0.0.1:50050", "50050", ":6:", "HOST:PORT"),
+        (
+            "cutover.dev/v1alpha1",
+            "cutover.dev/v2",
+            ":2:",
+            "cutover.dev/v1alpha1",
+        ),
+        ("kind: Cutover", "kind: Service", ":3:", "Cutover"),
+        ("[search_id]", "[\"search id\"]", ":13:", "field path"),
+        (
+            "onFailure: rollback",
+            "onFailure: explode",
+            ":20:",
+            "rollback",
+        ),
+        (
+            "  ramp:",
+            "  legacy: { url: \"http://a:1\" }\n  ramp:",
+            ":16:",
+            "legacy",
+        ),
+    ] {
+        let refusal = refusal(from, to);
+        assert!(refusal.starts_with("cutover.yaml:"), "{refusal}");
+        assert!(
+            refusal.contains(place),
+            "{to}: {refusal} should point to {place}"
+        );
+        assert!(refusal.contains(says), "{to}: {refusal} should say {says}");
+    }
+}
+
+#[test]
+fn accepts_side_effects_only_where_the_method_is_named() {
+    let text = WHOLE.replace(
+        "    weight: 0",
+        "    mirror: { percent: 1, acceptSideEffects: true }",
+    );
+    let manifest = parse(&text).unwrap();
+    assert_eq!(
+        manifest.rules[1].mirror.side_effects,
+        MirrorSideEffects::Accept
+    );
+    let refusal = parse(&text.replace(", method: RecordVisit", ""))
+        .unwrap_err()
+        .to_string();
+    assert!(refusal.contains("names the method"), "{refusal}");
+}
+
+#[test]
+fn unknown_methods_are_named_with_the_nearest_known_one() {
+    let known: BTreeSet<MethodPath> = ["SearchPlace", "RecordVisit"]
+        .iter()
+        .map(|method| MethodPath::new("gazetteer.v1.GazetteerService", method).unwrap())
+        .collect();
+    let errors = parse(WHOLE).unwrap().check_methods("cutover.yaml", &known);
+    assert_eq!(errors.len(), 1);
+    let text = errors[0].to_string();
+    assert!(text.starts_with("cutover.yaml:11:"), "{text}");
+    assert!(
+        text.contains("did you mean /gazetteer.v1.GazetteerService/SearchPlace?"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_rule_without_matches_is_the_default() {
+    let text = WHOLE.replace("  ramp:", "  - mirror: { percent: 10 }\n  ramp:");
+    let manifest = parse(&text).unwrap();
+    assert_eq!(manifest.rules[2].targets[0].0, Target::Default);
+}
