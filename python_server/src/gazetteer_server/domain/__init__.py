@@ -1,0 +1,1 @@
+"""The gazetteer itself: pure, in memory, without gRPC and without a database."""
