@@ -47,7 +47,9 @@ def _generate(target: Path) -> None:
     # whose environment need not be activated.
     scripts = sysconfig.get_path("scripts")
     os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", "")])
-    contracts = [str(path) for package in PACKAGES for path in sorted((PROTO / package).glob("*.proto"))]
+    contracts = [
+        str(path) for package in PACKAGES for path in sorted((PROTO / package).glob("*.proto"))
+    ]
     code = protoc.main(
         [
             "protoc",

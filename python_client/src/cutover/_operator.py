@@ -1,0 +1,285 @@
+"""The operator's API, for threads (`Operator`) and for asyncio (`AsyncOperator`).
+
+Answers are the messages of `cutover.v1`, as they are: they are typed, documented in the contract,
+and the dashboard and the command line show the same ones. Weights go in as percent, as everywhere
+a person reads or writes one; in the messages they are basis points (`weight_bp`).
+"""
+
+from __future__ import annotations
+
+import getpass
+import math
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Final, Self
+
+import grpc
+
+from cutover import _aio, _sync, exceptions
+from cutover._config import Retry, Tls
+from cutover.v1 import operator_pb2 as pb
+from cutover.v1.control_plane_pb2 import Sample
+from cutover.v1.operator_pb2_grpc import OperatorServiceStub
+
+ALL: Final = "*"
+"""The scope that means every method."""
+
+_RETRY: Final = Retry(contracts=(pb,))
+
+
+class Operator:
+    """What operators say to the control plane; from any thread.
+
+    Every change names who asks and why; both are kept in the decision log. A scope is
+    "/package.Service/Method", or "*" for all. Each call raises `CutoverError`.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        who: str | None = None,
+        deadline: float = 10.0,
+        tls: Tls | None = None,
+    ) -> None:
+        """Opens a channel; nothing is sent yet.
+
+        Args:
+            target: HOST:PORT of the control plane.
+            who: Who asks for changes; the name of the process's user where unset.
+            deadline: Seconds for each call but `watch`.
+            tls: TLS towards the control plane; None for clear text.
+        """
+        self._who = _somebody(who)
+        self._channel = _sync.channel(target, deadline=deadline, retry=_RETRY, tls=tls)
+        self._stub = OperatorServiceStub(self._channel)
+
+    def status(self) -> pb.Status:
+        """The state of everything, now."""
+        with _errors():
+            return self._stub.GetStatus(pb.GetStatusRequest()).status
+
+    def watch(self) -> Generator[pb.Status, None, None]:
+        """The state now, and again whenever it changes; without a deadline.
+
+        The call begins at the first `next` and ends when the iterator is closed.
+        """
+        with _errors():
+            call = self._stub.WatchStatus(pb.WatchStatusRequest(), timeout=math.inf)
+            try:
+                for response in call:
+                    yield response.status
+            finally:
+                call.cancel()
+
+    def set_weight(self, percent: float, *, scope: str = ALL, why: str) -> pb.Status:
+        """Overrides the weight until it is reset; 0 to 100 percent, in steps of 0.01."""
+        with _errors():
+            return self._stub.SetWeight(_set_weight(percent, scope, self._who, why)).status
+
+    def reset_weight(self, *, scope: str = ALL, why: str) -> pb.Status:
+        """Ends an override: the ramp or the manifest decides again."""
+        with _errors():
+            return self._stub.SetWeight(_set_weight(None, scope, self._who, why)).status
+
+    def pause(self, *, scope: str = ALL, why: str) -> pb.Status:
+        """Stops the ramp where it is; the weight stays."""
+        return self._move(pb.RAMP_MOVE_PAUSE, scope, why)
+
+    def resume(self, *, scope: str = ALL, why: str) -> pb.Status:
+        """Goes on after a pause, or from weight 0 after a rollback."""
+        return self._move(pb.RAMP_MOVE_RESUME, scope, why)
+
+    def promote(self, *, full: bool = False, scope: str = ALL, why: str) -> pb.Status:
+        """Takes the next step now, or the last one with `full`, whatever the evidence says."""
+        move = pb.RAMP_MOVE_PROMOTE_FULL if full else pb.RAMP_MOVE_PROMOTE
+        return self._move(move, scope, why)
+
+    def abort(self, *, scope: str = ALL, why: str) -> pb.Status:
+        """Back to weight 0, until somebody resumes."""
+        return self._move(pb.RAMP_MOVE_ABORT, scope, why)
+
+    def differences(self, *, method: str = "", path: str = "", limit: int = 50) -> Sequence[Sample]:
+        """Examples of differences, newest first; at most 500."""
+        request = pb.ListDifferencesRequest(method=method, path=path, limit=limit)
+        with _errors():
+            return self._stub.ListDifferences(request).samples
+
+    def trace_pairs(
+        self, *, method: str = "", only_mismatched: bool = False, limit: int = 20
+    ) -> Sequence[pb.TracePair]:
+        """Pairs of traces with what each arm did, newest first; at most 200."""
+        request = pb.ListTracePairsRequest(
+            method=method, only_mismatched=only_mismatched, limit=limit
+        )
+        with _errors():
+            return self._stub.ListTracePairs(request).pairs
+
+    def decisions(self, *, limit: int = 50) -> Sequence[pb.Decision]:
+        """The decision log, newest first; at most 500."""
+        with _errors():
+            return self._stub.ListDecisions(pb.ListDecisionsRequest(limit=limit)).decisions
+
+    def report(self) -> pb.GetReportResponse:
+        """The migration report."""
+        with _errors():
+            return self._stub.GetReport(pb.GetReportRequest())
+
+    def close(self) -> None:
+        """Closes the channel and ends what is open."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _move(self, move: pb.RampMove.ValueType, scope: str, why: str) -> pb.Status:
+        with _errors():
+            return self._stub.MoveRamp(_move_ramp(move, scope, self._who, why)).status
+
+
+class AsyncOperator:
+    """`Operator` for asyncio, exported as `cutover.aio.Operator`: the same methods, awaited."""
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        who: str | None = None,
+        deadline: float = 10.0,
+        tls: Tls | None = None,
+    ) -> None:
+        """Opens a channel; nothing is sent yet. Arguments as for `Operator`."""
+        self._who = _somebody(who)
+        self._channel = _aio.channel(target, deadline=deadline, retry=_RETRY, tls=tls)
+        self._stub = OperatorServiceStub(self._channel)
+
+    async def status(self) -> pb.Status:
+        """The state of everything, now."""
+        with _errors():
+            return (await self._stub.GetStatus(pb.GetStatusRequest())).status
+
+    async def watch(self) -> AsyncGenerator[pb.Status, None]:
+        """The state now, and again whenever it changes; without a deadline."""
+        with _errors():
+            call = self._stub.WatchStatus(pb.WatchStatusRequest(), timeout=math.inf)
+            try:
+                async for response in call:
+                    yield response.status
+            finally:
+                call.cancel()
+
+    async def set_weight(self, percent: float, *, scope: str = ALL, why: str) -> pb.Status:
+        """Overrides the weight until it is reset; 0 to 100 percent, in steps of 0.01."""
+        with _errors():
+            request = _set_weight(percent, scope, self._who, why)
+            return (await self._stub.SetWeight(request)).status
+
+    async def reset_weight(self, *, scope: str = ALL, why: str) -> pb.Status:
+        """Ends an override: the ramp or the manifest decides again."""
+        with _errors():
+            request = _set_weight(None, scope, self._who, why)
+            return (await self._stub.SetWeight(request)).status
+
+    async def pause(self, *, scope: str = ALL, why: str) -> pb.Status:
+        """Stops the ramp where it is; the weight stays."""
+        return await self._move(pb.RAMP_MOVE_PAUSE, scope, why)
+
+    async def resume(self, *, scope: str = ALL, why: str) -> pb.Status:
+        """Goes on after a pause, or from weight 0 after a rollback."""
+        return await self._move(pb.RAMP_MOVE_RESUME, scope, why)
+
+    async def promote(self, *, full: bool = False, scope: str = ALL, why: str) -> pb.Status:
+        """Takes the next step now, or the last one with `full`, whatever the evidence says."""
+        move = pb.RAMP_MOVE_PROMOTE_FULL if full else pb.RAMP_MOVE_PROMOTE
+        return await self._move(move, scope, why)
+
+    async def abort(self, *, scope: str = ALL, why: str) -> pb.Status:
+        """Back to weight 0, until somebody resumes."""
+        return await self._move(pb.RAMP_MOVE_ABORT, scope, why)
+
+    async def differences(
+        self, *, method: str = "", path: str = "", limit: int = 50
+    ) -> Sequence[Sample]:
+        """Examples of differences, newest first; at most 500."""
+        request = pb.ListDifferencesRequest(method=method, path=path, limit=limit)
+        with _errors():
+            return (await self._stub.ListDifferences(request)).samples
+
+    async def trace_pairs(
+        self, *, method: str = "", only_mismatched: bool = False, limit: int = 20
+    ) -> Sequence[pb.TracePair]:
+        """Pairs of traces with what each arm did, newest first; at most 200."""
+        request = pb.ListTracePairsRequest(
+            method=method, only_mismatched=only_mismatched, limit=limit
+        )
+        with _errors():
+            return (await self._stub.ListTracePairs(request)).pairs
+
+    async def decisions(self, *, limit: int = 50) -> Sequence[pb.Decision]:
+        """The decision log, newest first; at most 500."""
+        with _errors():
+            response = await self._stub.ListDecisions(pb.ListDecisionsRequest(limit=limit))
+            return response.decisions
+
+    async def report(self) -> pb.GetReportResponse:
+        """The migration report."""
+        with _errors():
+            return await self._stub.GetReport(pb.GetReportRequest())
+
+    async def close(self) -> None:
+        """Closes the channel and ends what is open."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _move(self, move: pb.RampMove.ValueType, scope: str, why: str) -> pb.Status:
+        with _errors():
+            return (await self._stub.MoveRamp(_move_ramp(move, scope, self._who, why))).status
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise exceptions.from_rpc_error(error) from error
+
+
+def _set_weight(percent: float | None, scope: str, who: str, why: str) -> pb.SetWeightRequest:
+    weight_bp = None if percent is None else _basis_points(percent)
+    return pb.SetWeightRequest(scope=scope, weight_bp=weight_bp, who=who, why=why)
+
+
+def _move_ramp(move: pb.RampMove.ValueType, scope: str, who: str, why: str) -> pb.MoveRampRequest:
+    return pb.MoveRampRequest(scope=scope, move=move, who=who, why=why)
+
+
+def _basis_points(percent: float) -> int:
+    if not 0 <= percent <= 100 or abs(percent * 100 - round(percent * 100)) > 1e-6:
+        raise ValueError(f"a weight is 0 to 100 percent in steps of 0.01, not {percent}")
+    return round(percent * 100)
+
+
+def _somebody(who: str | None) -> str:
+    who = getpass.getuser() if who is None else who
+    if not who.strip():
+        raise ValueError("who must name somebody: it is kept in the decision log")
+    return who
