@@ -113,8 +113,7 @@ def test_the_timeout_and_metadata_of_a_call_win(gazetteer: FakeGazetteer, target
         client.get_place(1, timeout=math.inf)
     first, second = gazetteer.seen
     assert first.metadata["x-user-id"] == "bob"
-    assert first.time_remaining is not None
-    assert 50.0 < first.time_remaining <= 100.0
+    assert _about(100.0, first.time_remaining)
     assert _unlimited(second.time_remaining)
 
 
@@ -158,14 +157,18 @@ def test_refuses_half_a_client_certificate() -> None:
 def _has_key_and_deadline(fake: FakeGazetteer) -> None:
     (seen,) = fake.seen
     assert seen.metadata["x-user-id"] == "ada"
-    assert seen.time_remaining is not None
-    assert 20.0 < seen.time_remaining <= 40.0
+    assert _about(40.0, seen.time_remaining)
 
 
 def _has_neither(fake: FakeGazetteer) -> None:
     (seen,) = fake.seen
     assert "x-user-id" not in seen.metadata
     assert _unlimited(seen.time_remaining)
+
+
+def _about(deadline: float, time_remaining: float | None) -> bool:
+    # gRPC rounds up to three digits when it sends a deadline.
+    return time_remaining is not None and deadline * 0.5 < time_remaining < deadline * 1.05
 
 
 def _unlimited(time_remaining: float | None) -> bool:

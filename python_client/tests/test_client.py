@@ -79,7 +79,8 @@ def test_flattens_pages(client: GazetteerClient) -> None:
 
 
 def test_measures_points_of_any_iterable(client: GazetteerClient) -> None:
-    answer = client.measure_route(iter([(1.0, 0.0), pb.LatLng(latitude=2.5)]))
+    points: list[gz.Position] = [(1.0, 0.0), pb.LatLng(latitude=2.5)]
+    answer = client.measure_route(iter(points))
     assert (answer.point_count, answer.distance_m) == (2, 3.5)
 
 
