@@ -59,6 +59,7 @@ class Recorder:
     """What a fake has seen, and how it is to fail."""
 
     seen: list[Seen] = field(default_factory=list)
+    arrived: queue.Queue[str] = field(default_factory=queue.Queue)
     ended: queue.Queue[str] = field(default_factory=queue.Queue)
     failures: dict[str, list[tuple[grpc.StatusCode, str, tuple[Message, ...]]]] = field(
         default_factory=dict
@@ -87,6 +88,7 @@ class Recorder:
             assert name not in metadata, f"{name} was sent twice"
             metadata[name] = value
         self.seen.append(Seen(method, metadata, context.time_remaining(), request))
+        self.arrived.put(method)
         over = threading.Event()
 
         def end() -> None:

@@ -100,6 +100,28 @@ def test_marks_the_span_of_a_failed_call(
     assert span.status.status_code is trace.StatusCode.ERROR
 
 
+def test_closing_a_stream_ends_its_span(target: str, spans: InMemorySpanExporter) -> None:
+    with GazetteerClient.connect(target) as client:
+        places = client.list_places()
+        assert next(places).name
+        assert spans.get_finished_spans() == ()
+        places.close()
+    (span,) = spans.get_finished_spans()
+    assert span.attributes is not None
+    assert span.attributes["rpc.response.status_code"] == "CANCELLED"
+
+
+async def test_closing_a_stream_ends_its_span_aio(target: str, spans: InMemorySpanExporter) -> None:
+    async with AsyncGazetteerClient.connect(target) as client:
+        places = client.list_places()
+        assert (await anext(places)).name
+        assert spans.get_finished_spans() == ()
+        await places.aclose()
+    (span,) = spans.get_finished_spans()
+    assert span.attributes is not None
+    assert span.attributes["rpc.response.status_code"] == "CANCELLED"
+
+
 async def test_a_deadline_ends_a_call_aio(gazetteer: FakeGazetteer, target: str) -> None:
     gazetteer.hanging.add("GetPlace")
     async with AsyncGazetteerClient.connect(target, deadline=0.2) as client:
@@ -130,11 +152,26 @@ def test_asks_for_the_sticky_key_at_each_call(gazetteer: FakeGazetteer, target: 
 def test_refuses_a_sticky_key_that_cannot_be_sent(target: str) -> None:
     with pytest.raises(ValueError, match="printable ASCII"):
         cutover.channel(target, sticky_key="Zürich")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bad_sticky_key_fails_its_call(kind: str, gazetteer: FakeGazetteer, target: str) -> None:
     with (
         GazetteerClient.connect(target, sticky_key=lambda: "Zürich") as client,
         pytest.raises(ValueError, match="printable ASCII"),
     ):
-        client.get_place(1)
+        SYNC[kind](client)
+    assert gazetteer.seen == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_bad_sticky_key_fails_its_call_aio(
+    kind: str, gazetteer: FakeGazetteer, target: str
+) -> None:
+    async with AsyncGazetteerClient.connect(target, sticky_key=lambda: "Zürich") as client:
+        with pytest.raises(ValueError, match="printable ASCII"):
+            await AIO[kind](client)
+    assert gazetteer.seen == []
 
 
 @pytest.mark.parametrize("name", ["X-User", "grpc-user", "user-bin", "", "x user"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -199,6 +200,32 @@ def test_a_stream_raises_its_error_too(gazetteer: FakeGazetteer, client: Gazette
     with pytest.raises(gz.InvalidRequest) as failure:
         list(client.suggest(["z"]))
     assert failure.value.violations == VIOLATIONS
+
+
+def test_raises_what_the_points_raised(client: GazetteerClient) -> None:
+    with pytest.raises(ZeroDivisionError):
+        client.measure_route((1 / n, 0.0) for n in (2, 1, 0))
+    with pytest.raises(ZeroDivisionError):
+        list(client.suggest(str(1 / n) for n in (2, 1, 0)))
+
+
+async def test_raises_what_the_points_raised_aio(async_client: AsyncGazetteerClient) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await async_client.measure_route((1 / n, 0.0) for n in (2, 1, 0))
+    with pytest.raises(ZeroDivisionError):
+        _ = [answer async for answer in async_client.suggest(str(1 / n) for n in (2, 1, 0))]
+
+
+async def test_cancelling_a_task_ends_its_call(
+    gazetteer: FakeGazetteer, async_client: AsyncGazetteerClient
+) -> None:
+    gazetteer.hanging.add("MeasureRoute")
+    task = asyncio.create_task(async_client.measure_route([(1.0, 0.0)]))
+    await asyncio.to_thread(gazetteer.arrived.get, timeout=WAIT_S)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert gazetteer.ended.get(timeout=WAIT_S) == "MeasureRoute"
 
 
 def _fail(fake: FakeGazetteer, code: grpc.StatusCode, message: str, detail: Message) -> None:

@@ -83,7 +83,7 @@ def _examples() -> list[str]:
 def test_the_examples_of_the_readme_run(number: int) -> None:
     example = _examples()[number]
     with serve(FakeGazetteer(), FakeOperator()) as target:
-        for port in ("50050", "50060"):
+        for port in ("50050", "50054"):
             example = example.replace(f"127.0.0.1:{port}", target)
         run = _run([sys.executable, "-W", "error", "-c", example])
     assert run.returncode == 0, run.stderr

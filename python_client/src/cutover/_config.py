@@ -138,11 +138,11 @@ def channel_options(
     *, retry: Retry | None, tls: Tls | None, keepalive: float | None
 ) -> list[tuple[str, Any]]:
     """The options of a grpcio channel."""
+    # gRPC's own retries of calls that provably reached no handler stay on, for writes too: they
+    # are what makes a server's restart invisible.
     options: list[tuple[str, Any]] = []
     if retry is not None:
         options.append(("grpc.service_config", retry.service_config()))
-    else:
-        options.append(("grpc.enable_retries", 0))
     if tls is not None and tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
     if keepalive is not None:

@@ -28,6 +28,10 @@ ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 EXPORT_INTERVAL_MS: Final = 5_000
 """Time between exports of metrics where OTEL_METRIC_EXPORT_INTERVAL says nothing else."""
 
+SPAN_DELAY_MS: Final = 1_000
+"""Time between exports of spans where OTEL_BSP_SCHEDULE_DELAY says nothing else: short, as the
+comparison of two arms waits for both."""
+
 FLUSH_TIMEOUT_MS: Final = 5_000
 """How long `shutdown` waits for the last metrics."""
 
@@ -88,11 +92,16 @@ def setup(service_name: str) -> Telemetry:
         ) from error
     resource = _resource(service_name)
     tracers = TracerProvider(resource=resource)
-    tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    interval = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL")
+    tracers.add_span_processor(
+        BatchSpanProcessor(
+            OTLPSpanExporter(),
+            schedule_delay_millis=_unless("OTEL_BSP_SCHEDULE_DELAY", SPAN_DELAY_MS),
+        )
+    )
+    # None leaves the choice to the SDK, which reads the variable.
     reader = PeriodicExportingMetricReader(
         OTLPMetricExporter(),
-        export_interval_millis=float(interval) if interval else EXPORT_INTERVAL_MS,
+        export_interval_millis=_unless("OTEL_METRIC_EXPORT_INTERVAL", EXPORT_INTERVAL_MS),
     )
     meters = MeterProvider(metric_readers=[reader], resource=resource)
     trace.set_tracer_provider(tracers)
@@ -122,6 +131,10 @@ def _resource(service_name: str) -> Resource:
     if str(found.attributes[SERVICE_NAME]).startswith("unknown_service"):
         return found.merge(Resource({SERVICE_NAME: service_name}))
     return found
+
+
+def _unless(variable: str, default: int) -> int | None:
+    return None if os.environ.get(variable) else default
 
 
 def _cpu_time(_: CallbackOptions) -> Iterable[Observation]:

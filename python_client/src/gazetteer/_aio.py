@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self
 
 import grpc
 from grpc import aio
@@ -15,8 +17,6 @@ from gazetteer import _requests, exceptions
 from gazetteer._requests import Metadata, Position
 from gazetteer.v1 import gazetteer_pb2 as pb
 from gazetteer.v1.gazetteer_pb2_grpc import GazetteerServiceStub
-
-T = TypeVar("T")
 
 
 class AsyncGazetteerClient:
@@ -123,8 +123,9 @@ class AsyncGazetteerClient:
         metadata: Metadata = (),
     ) -> pb.MeasureRouteResponse:
         """Measures a route of at most 10,000 points."""
-        requests = (_requests.measure_route(point) async for point in _each(points))
-        with _errors():
+        outgoing = _requests.Outgoing(_requests.measure_route)
+        with _errors(outgoing):
+            requests = outgoing.each_async(points)
             return await self._stub.MeasureRoute(requests, timeout=timeout, metadata=metadata)
 
     async def suggest(
@@ -139,8 +140,9 @@ class AsyncGazetteerClient:
 
         Begins at the first step; closing it ends the call.
         """
-        requests = (_requests.suggest(prefix, limit) async for prefix in _each(prefixes))
-        with _errors():
+        outgoing = _requests.Outgoing(partial(_requests.suggest, limit=limit))
+        with _errors(outgoing):
+            requests = outgoing.each_async(prefixes)
             call = self._stub.Suggest(requests, timeout=timeout, metadata=metadata)
             try:
                 async for response in call:
@@ -181,18 +183,14 @@ class AsyncGazetteerClient:
         await self.close()
 
 
-async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item
-
-
 @contextmanager
-def _errors() -> Iterator[None]:
+def _errors(outgoing: _requests.Outgoing[Any, Any] | None = None) -> Iterator[None]:
     try:
         yield
-    except grpc.RpcError as error:
+    except (grpc.RpcError, asyncio.CancelledError) as error:
+        # grpc.aio cancels a call whose requests fail, which looks like a cancelled task.
+        if outgoing is not None and outgoing.error is not None:
+            raise outgoing.error from None
+        if isinstance(error, asyncio.CancelledError):
+            raise
         raise exceptions.from_rpc_error(error) from error

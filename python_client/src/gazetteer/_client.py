@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import grpc
 
@@ -149,8 +150,9 @@ class GazetteerClient:
         metadata: Metadata = (),
     ) -> pb.MeasureRouteResponse:
         """Measures a route of at most 10,000 points. `points` is read in another thread."""
-        requests = (_requests.measure_route(point) for point in points)
-        with _errors():
+        outgoing = _requests.Outgoing(_requests.measure_route)
+        with _errors(outgoing):
+            requests = outgoing.each(points)
             return self._stub.MeasureRoute(requests, timeout=timeout, metadata=metadata)
 
     def suggest(
@@ -171,8 +173,9 @@ class GazetteerClient:
             timeout: Seconds, for the whole stream.
             metadata: To send along.
         """
-        requests = (_requests.suggest(prefix, limit) for prefix in prefixes)
-        with _errors():
+        outgoing = _requests.Outgoing(partial(_requests.suggest, limit=limit))
+        with _errors(outgoing):
+            requests = outgoing.each(prefixes)
             call = self._stub.Suggest(requests, timeout=timeout, metadata=metadata)
             try:
                 yield from call
@@ -213,8 +216,10 @@ class GazetteerClient:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def _errors(outgoing: _requests.Outgoing[Any, Any] | None = None) -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
+        if outgoing is not None and outgoing.error is not None:
+            raise outgoing.error from None
         raise exceptions.from_rpc_error(error) from error

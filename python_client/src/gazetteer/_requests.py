@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from cutover import Retry
 from gazetteer.v1 import gazetteer_pb2 as pb
+
+T = TypeVar("T")
+Q = TypeVar("Q")
 
 Position: TypeAlias = tuple[float, float] | pb.LatLng
 """Degrees north and degrees east, as a pair or as the message."""
@@ -58,6 +62,40 @@ def suggest(prefix: str, limit: int) -> pb.SuggestRequest:
 
 def record_visit(place_id: int, visitor: str) -> pb.RecordVisitRequest:
     return pb.RecordVisitRequest(place_id=place_id, visitor=visitor)
+
+
+class Outgoing(Generic[T, Q]):
+    """The requests of a stream, made one by one from a caller's items.
+
+    gRPC reads them elsewhere and would only say that it could not; `error` keeps what the caller's
+    own iterator, or an item that is no request, really raised.
+    """
+
+    def __init__(self, make: Callable[[T], Q]) -> None:
+        self._make = make
+        self.error: Exception | None = None
+
+    def each(self, items: Iterable[T]) -> Iterator[Q]:
+        """Requests for threads."""
+        try:
+            for item in items:
+                yield self._make(item)
+        except Exception as error:
+            self.error = error
+            raise
+
+    async def each_async(self, items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[Q]:
+        """Requests for asyncio."""
+        try:
+            if isinstance(items, AsyncIterable):
+                async for item in items:
+                    yield self._make(item)
+            else:
+                for item in items:
+                    yield self._make(item)
+        except Exception as error:
+            self.error = error
+            raise
 
 
 def _lat_lng(position: Position) -> pb.LatLng:
