@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import cutover
 import gazetteer as gz
+from cutover._config import channel_options
 from gazetteer import AsyncGazetteerClient, GazetteerClient
 
 
@@ -189,6 +190,15 @@ def test_refuses_a_bad_deadline(seconds: float) -> None:
 def test_refuses_half_a_client_certificate() -> None:
     with pytest.raises(ValueError, match="go together"):
         cutover.Tls(private_key=b"")
+
+
+def test_pings_no_more_often_than_servers_allow() -> None:
+    options = dict(channel_options(retry=None, tls=None, keepalive=330.0))
+    assert options["grpc.keepalive_time_ms"] > 300_000
+    assert options["grpc.keepalive_permit_without_calls"] == 0
+    assert channel_options(retry=None, tls=None, keepalive=None) == []
+    with pytest.raises(ValueError, match="keepalive must be positive"):
+        cutover.channel("127.0.0.1:1", keepalive=0.0)
 
 
 def _has_key_and_deadline(fake: FakeGazetteer) -> None:
