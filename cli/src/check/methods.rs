@@ -1,0 +1,138 @@
+//! Holds methods against each other: both arms', and those that the rules name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cutover_manifest::{Manifest, MethodPath, Mirror, MirrorSideEffects, Percent, Target};
+use prost_reflect::prost_types::method_options::IdempotencyLevel;
+use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
+
+use super::list::List;
+
+/// Services under this prefix (reflection, health) are the server's own.
+const OWN_SERVICES: &str = "grpc.";
+
+/// The methods of a pool by path, without the server's own.
+pub(super) fn all(pool: &DescriptorPool) -> BTreeMap<MethodPath, MethodDescriptor> {
+    let services = pool
+        .services()
+        .filter(|service| !service.full_name().starts_with(OWN_SERVICES));
+    let mut methods = BTreeMap::new();
+    for service in services {
+        for method in service.methods() {
+            if let Ok(path) = MethodPath::new(service.full_name(), method.name()) {
+                methods.insert(path, method);
+            }
+        }
+    }
+    methods
+}
+
+/// Both arms should have the same methods, of the same kind, with the same messages.
+pub(super) fn check_same(legacy: &DescriptorPool, candidate: &DescriptorPool, list: &mut List) {
+    let (legacy, candidate) = (all(legacy), all(candidate));
+    for path in legacy.keys().filter(|path| !candidate.contains_key(path)) {
+        list.failed(
+            "methods",
+            format!("{path} is on the legacy only: keep its weight at 0"),
+        );
+    }
+    for path in candidate.keys().filter(|path| !legacy.contains_key(path)) {
+        list.failed(
+            "methods",
+            format!("{path} is on the candidate only: the legacy can't answer"),
+        );
+    }
+    for (path, ours) in &legacy {
+        let Some(theirs) = candidate.get(path) else {
+            continue;
+        };
+        if let Some(difference) = differ(ours, theirs) {
+            list.failed("methods", format!("{path}: {difference}"));
+        }
+    }
+    if !list.is_wrong("methods") {
+        list.good(
+            "methods",
+            format!("both arms have the same {}", legacy.len()),
+        );
+    }
+}
+
+fn differ(legacy: &MethodDescriptor, candidate: &MethodDescriptor) -> Option<String> {
+    let kind = |m: &MethodDescriptor| (m.is_client_streaming(), m.is_server_streaming());
+    if kind(legacy) != kind(candidate) {
+        return Some("the arms disagree on what is streamed".to_owned());
+    }
+    let messages = [
+        (legacy.input(), candidate.input()),
+        (legacy.output(), candidate.output()),
+    ];
+    messages.iter().find_map(|(ours, theirs)| {
+        (shape(ours) != shape(theirs)).then(|| {
+            format!(
+                "the arms' descriptors of {} differ: one is out of date",
+                ours.full_name()
+            )
+        })
+    })
+}
+
+/// The message's own fields: name, number, type.
+fn shape(message: &MessageDescriptor) -> Vec<(u32, String, String)> {
+    let field = |field: prost_reflect::FieldDescriptor| {
+        (
+            field.number(),
+            field.name().to_owned(),
+            format!("{:?}{:?}", field.kind(), field.cardinality()),
+        )
+    };
+    message.fields().map(field).collect()
+}
+
+/// Every rule should name methods that exist, and mirror only what may be mirrored.
+pub(super) fn check_rules(file: &str, manifest: &Manifest, pool: &DescriptorPool, list: &mut List) {
+    let methods = all(pool);
+    let known: BTreeSet<MethodPath> = methods.keys().cloned().collect();
+    let errors = manifest.check_methods(file, &known);
+    for error in &errors {
+        list.mistake("rules", error.to_string());
+    }
+    for (path, method) in &methods {
+        if mirrored(manifest, path).percent == Percent::ZERO || !may_write(method) {
+            continue;
+        }
+        match mirrored(manifest, path).side_effects {
+            MirrorSideEffects::Refuse => list.note(
+                "mirror",
+                format!("{path} is not marked NO_SIDE_EFFECTS: its calls are not mirrored"),
+            ),
+            MirrorSideEffects::Accept => list.note(
+                "mirror",
+                format!("{path} may write, and is mirrored all the same, as the manifest says"),
+            ),
+        }
+    }
+    if errors.is_empty() {
+        list.good(
+            "rules",
+            format!("every method named is one of the {}", known.len()),
+        );
+    }
+}
+
+/// How the most specific rule mirrors a method.
+fn mirrored(manifest: &Manifest, path: &MethodPath) -> Mirror {
+    let rule_for = |wanted: &Target| {
+        let named = |rule: &&cutover_manifest::Rule| rule.targets.iter().any(|(t, _)| t == wanted);
+        manifest.rules.iter().find(named)
+    };
+    rule_for(&Target::Method(path.clone()))
+        .or_else(|| rule_for(&Target::Service(path.service().to_owned())))
+        .or_else(|| rule_for(&Target::Default))
+        .map_or(Mirror::OFF, |rule| rule.mirror)
+}
+
+fn may_write(method: &MethodDescriptor) -> bool {
+    let options = method.method_descriptor_proto().options.as_ref();
+    options.is_none_or(|o| o.idempotency_level() != IdempotencyLevel::NoSideEffects)
+}

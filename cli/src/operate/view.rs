@@ -1,0 +1,313 @@
+//! The state as text: ramps with their gates, methods with both arms, differences, proxies.
+
+use std::fmt::Write;
+
+use cutover_proto::cutover::v1::{
+    Arm, ArmStatus, Gate, MethodStatus, OperationStatus, Phase, RampStatus, Status, VerdictKind,
+};
+
+use super::scope::ALL;
+use crate::text::{self, Table, length, micros, percent, share};
+
+/// Most differing fields, and most operations, shown of one method.
+const MAX_SHOWN: usize = 8;
+
+/// The whole state.
+pub(super) fn status(status: &Status) -> String {
+    let phase = phase(status, None).map_or("no ramp", phase_word);
+    let mut out = String::new();
+    line(&mut out, format_args!("{}  {phase}", status.name));
+    let at = text::moment(status.at_unix_ms);
+    line(
+        &mut out,
+        format_args!(
+            "  generation {}, epoch {}, {at}",
+            status.generation, status.epoch
+        ),
+    );
+    if !status.manifest_error.is_empty() {
+        line(
+            &mut out,
+            format_args!("  manifest on disk refused: {}", status.manifest_error),
+        );
+    }
+    let steps: Vec<String> = status.steps_bp.iter().map(|&bp| percent(bp)).collect();
+    if !steps.is_empty() {
+        line(&mut out, format_args!("  steps: {}", steps.join(" → ")));
+    }
+    out.push_str(&ramps(status, None));
+    for method in &status.methods {
+        out.push('\n');
+        out.push_str(&self::method(method));
+    }
+    out.push_str(&proxies(status));
+    out
+}
+
+/// The phase of everything in scope, the worst first; none without a ramp.
+pub(super) fn phase(status: &Status, scope: Option<&str>) -> Option<Phase> {
+    let worst_first = [
+        Phase::Degraded,
+        Phase::Paused,
+        Phase::Progressing,
+        Phase::Healthy,
+    ];
+    let phases: Vec<Phase> = ramps_of(status, scope).map(RampStatus::phase).collect();
+    worst_first.into_iter().find(|phase| phases.contains(phase))
+}
+
+/// The ramps that move `scope`: its own, or that of all.
+pub(super) fn ramps_of<'a>(
+    status: &'a Status,
+    scope: Option<&'a str>,
+) -> impl Iterator<Item = &'a RampStatus> {
+    status.ramps.iter().filter(move |ramp| {
+        scope.is_none_or(|scope| scope == ALL || ramp.scope == scope || ramp.scope == ALL)
+    })
+}
+
+/// The ramps in scope, each with its verdict's gates.
+pub(super) fn ramps(status: &Status, scope: Option<&str>) -> String {
+    let mut out = String::new();
+    for ramp in ramps_of(status, scope) {
+        out.push('\n');
+        out.push_str(&self::ramp(ramp, status));
+    }
+    out
+}
+
+fn ramp(ramp: &RampStatus, status: &Status) -> String {
+    let mut out = String::new();
+    let name = if ramp.scope == ALL {
+        "all methods"
+    } else {
+        &ramp.scope
+    };
+    let step = match usize::try_from(ramp.step) {
+        Ok(step) => format!("step {} of {}", step + 1, status.steps_bp.len()),
+        Err(_) => "before the first step".to_owned(),
+    };
+    let since = status.at_unix_ms - ramp.entered_unix_ms;
+    let hold = match ramp.hold_ms {
+        0 => String::new(),
+        hold => format!(" (held at least {})", length(hold)),
+    };
+    let phase = phase_word(ramp.phase());
+    let weight = percent(ramp.weight_bp);
+    line(
+        &mut out,
+        format_args!(
+            "ramp {name}: {phase}, {weight}, {step} for {}{hold}",
+            length(since)
+        ),
+    );
+    if !ramp.reason.is_empty() {
+        line(&mut out, format_args!("  why: {}", ramp.reason));
+    }
+    if let Some(verdict) = &ramp.verdict {
+        line(
+            &mut out,
+            format_args!("  verdict: {}", verdict_word(verdict.kind())),
+        );
+        for gate in &verdict.gates {
+            line(&mut out, format_args!("    {}", self::gate(gate)));
+        }
+    }
+    out
+}
+
+/// One gate in a line: the figure beside its threshold.
+pub(super) fn gate(gate: &Gate) -> String {
+    let mut out = format!(
+        "{:8} {}: {}",
+        verdict_word(gate.verdict()),
+        gate.name,
+        gate.reason
+    );
+    if let (Some(e), Some(threshold)) = (gate.log_e, gate.log_threshold) {
+        let _ = write!(
+            out,
+            " [ln e {e:.2} of {threshold:.2}; {} in {}]",
+            gate.s, gate.n
+        );
+    }
+    if let Some(more) = gate.more_calls {
+        let _ = write!(out, " (about {more} more calls)");
+    }
+    out
+}
+
+fn method(method: &MethodStatus) -> String {
+    let mut out = String::new();
+    let weight = percent(method.weight_bp);
+    line(
+        &mut out,
+        format_args!("{}  {weight}, by {}", method.method, method.weight_owner),
+    );
+    let mut table = Table::new(&[
+        "ARM", "CALLS", "/S", "ERRORS", "SHADOW", "P50", "P90", "P99", "SAMPLES",
+    ]);
+    for arm in &method.arms {
+        table.row(arm_row(arm));
+    }
+    out.push_str(&table.render());
+    if let Some(pairs) = &method.pairs {
+        let different = share(pairs.mismatched, pairs.compared);
+        line(
+            &mut out,
+            format_args!(
+                "  compared {} pairs, {} differed ({different}); only the candidate failed {}, \
+                 only the legacy {}",
+                pairs.compared,
+                pairs.mismatched,
+                pairs.only_candidate_failed,
+                pairs.only_legacy_failed
+            ),
+        );
+        let mut not: Vec<_> = pairs.not_compared.iter().filter(|(_, n)| **n > 0).collect();
+        not.sort();
+        if !not.is_empty() {
+            let reasons: Vec<String> = not.iter().map(|(why, n)| format!("{why} {n}")).collect();
+            line(
+                &mut out,
+                format_args!("  not compared: {}", reasons.join(", ")),
+            );
+        }
+    }
+    for field in method.fields.iter().take(MAX_SHOWN) {
+        let noisy = if field.noisy {
+            " (noise: it differs by itself)"
+        } else {
+            ""
+        };
+        let (path, kind, pairs) = (&field.path, &field.kind, field.pairs);
+        line(
+            &mut out,
+            format_args!("    differs: {path}, {kind}, in {pairs} pairs{noisy}"),
+        );
+    }
+    if method.fields.len() > MAX_SHOWN {
+        line(
+            &mut out,
+            format_args!("    and {} more fields", method.fields.len() - MAX_SHOWN),
+        );
+    }
+    out.push_str(&traces(method));
+    out
+}
+
+fn arm_row(arm: &ArmStatus) -> Vec<String> {
+    let latency = arm.latency.unwrap_or_default();
+    let time = |us| {
+        if latency.count == 0 {
+            "-".to_owned()
+        } else {
+            micros(us)
+        }
+    };
+    vec![
+        arm_word(arm.arm()).to_owned(),
+        arm.calls.to_string(),
+        format!("{:.1}", arm.calls_per_second),
+        format!("{} ({})", arm.failures, share(arm.failures, arm.calls)),
+        arm.shadow_calls.to_string(),
+        time(latency.p50_us),
+        time(latency.p90_us),
+        time(latency.p99_us),
+        latency.count.to_string(),
+    ]
+}
+
+fn traces(method: &MethodStatus) -> String {
+    let mut out = String::new();
+    let Some(traces) = method.traces.as_ref().filter(|traces| traces.compared > 0) else {
+        return out;
+    };
+    let (compared, differed) = (traces.compared, traces.mismatched);
+    line(
+        &mut out,
+        format_args!("  compared {compared} pairs of traces, {differed} differed"),
+    );
+    for o in traces
+        .operations
+        .iter()
+        .filter(|o| is_odd(o))
+        .take(MAX_SHOWN)
+    {
+        let n_plus_one = if o.n_plus_one {
+            " (looks like N+1)"
+        } else {
+            ""
+        };
+        line(
+            &mut out,
+            format_args!(
+                "    operation {}: legacy {} calls, candidate {}; errors {} and {}{n_plus_one}",
+                o.key, o.legacy_calls, o.candidate_calls, o.legacy_errors, o.candidate_errors
+            ),
+        );
+    }
+    out
+}
+
+fn is_odd(o: &OperationStatus) -> bool {
+    o.more_in_candidate + o.more_in_legacy > 0 || o.legacy_errors != o.candidate_errors
+}
+
+fn proxies(status: &Status) -> String {
+    let mut out = String::from("\nproxies\n");
+    let mut table = Table::new(&["HOST", "INSTANCE", "VERSION", "GENERATION", "STATE"]);
+    for proxy in &status.proxies {
+        let state = match (proxy.connected, proxy.error.as_str()) {
+            (_, error) if !error.is_empty() => format!("refused: {error}"),
+            (true, _) if proxy.applied_generation < status.generation => "behind".to_owned(),
+            (true, _) => "connected".to_owned(),
+            (false, _) => "away".to_owned(),
+        };
+        table.row(vec![
+            proxy.host.clone(),
+            proxy.instance.chars().take(8).collect(),
+            proxy.version.clone(),
+            format!("{} of {}", proxy.applied_generation, status.generation),
+            state,
+        ]);
+    }
+    match status.proxies.is_empty() {
+        true => out.push_str("  none has connected\n"),
+        false => out.push_str(&table.render()),
+    }
+    out
+}
+
+/// `legacy` or `candidate`.
+pub(super) fn arm_word(arm: Arm) -> &'static str {
+    match arm {
+        Arm::Legacy => "legacy",
+        Arm::Candidate => "candidate",
+        Arm::Unspecified => "unknown arm",
+    }
+}
+
+fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Progressing => "Progressing",
+        Phase::Paused => "Paused",
+        Phase::Degraded => "Degraded",
+        Phase::Healthy => "Healthy",
+        Phase::Unspecified => "Unknown",
+    }
+}
+
+fn verdict_word(kind: VerdictKind) -> &'static str {
+    match kind {
+        VerdictKind::Advance => "advance",
+        VerdictKind::Wait => "wait",
+        VerdictKind::Rollback => "rollback",
+        VerdictKind::Unspecified => "none",
+    }
+}
+
+/// Adds a line. Writing to a `String` can't fail.
+pub(super) fn line(out: &mut String, arguments: std::fmt::Arguments<'_>) {
+    let _ = writeln!(out, "{arguments}");
+}
