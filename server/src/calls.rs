@@ -88,9 +88,11 @@ where
         };
         let known = METHODS.contains(&method).then(|| &path[1..]);
         let span = CallSpan::begin(self.tracing, known, request.headers());
+        if known.is_none() {
+            return refused(errors::unknown_method(), span);
+        }
         let Ok(permit) = Arc::clone(&self.running).try_acquire_owned() else {
-            let refused = finished(errors::too_many_calls(), span);
-            return Box::pin(std::future::ready(Ok(refused)));
+            return refused(errors::too_many_calls(), span);
         };
         let answer = self.gazetteer.call(request);
         Box::pin(async move {
@@ -110,6 +112,10 @@ where
             })
         })
     }
+}
+
+fn refused(status: Status, span: Option<CallSpan>) -> ResponseFuture {
+    Box::pin(std::future::ready(Ok(finished(status, span))))
 }
 
 /// A response that is a status alone.

@@ -60,23 +60,31 @@ pub fn database_unavailable() -> Status {
     Status::unavailable("database unavailable")
 }
 
+/// The client's fault: the service has no such method.
+pub fn unknown_method() -> Status {
+    Status::unimplemented("Method not found!")
+}
+
 /// Ours, for now: as many calls as there may be are running.
 pub fn too_many_calls() -> Status {
     Status::resource_exhausted("Concurrent RPC limit exceeded!")
 }
 
-/// What the transport says about a request, in the words of the contract: undecodable bytes and
-/// oversized messages; anything else stays as it is.
+/// What the transport says about a request: undecodable bytes in the words of the contract,
+/// oversized messages in those of gRPC's C core, which legacy is built on. Anything else stays as
+/// it is.
 pub fn from_transport(status: Status) -> Status {
     match status.code() {
         Code::Internal if status.message().starts_with(UNDECODABLE_PREFIX) => {
             Status::internal("malformed request")
         }
         Code::OutOfRange if status.message().starts_with(OVERSIZE_PREFIX) => {
-            Status::resource_exhausted("Received message larger than max")
-        }
-        Code::Unimplemented if status.message().is_empty() => {
-            Status::unimplemented("Method not found!")
+            let mut sizes = status.message()[OVERSIZE_PREFIX.len()..].split(' ');
+            let mut next_size = || sizes.find_map(|word| word.parse::<u64>().ok()).unwrap_or(0);
+            let (found, most) = (next_size(), next_size());
+            Status::resource_exhausted(format!(
+                "SERVER: Received message larger than max ({found} vs. {most})"
+            ))
         }
         _ => status,
     }
@@ -131,7 +139,7 @@ mod tests {
         check(
             oversize,
             Code::ResourceExhausted,
-            "Received message larger than max",
+            "SERVER: Received message larger than max (9 vs. 8)",
         );
         check(Status::cancelled("gone"), Code::Cancelled, "gone");
         check(

@@ -7,6 +7,7 @@ pub(crate) mod calls;
 mod process;
 
 use std::env;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider;
@@ -14,7 +15,9 @@ use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider,
+};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -25,6 +28,11 @@ pub const SPAN_TARGET: &str = "gazetteer::span";
 /// The instrumentation scope of spans and metrics.
 const SCOPE: &str = "gazetteer-server";
 const ENDPOINT_VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const SPAN_DELAY_VARIABLE: &str = "OTEL_BSP_SCHEDULE_DELAY";
+const DEFAULT_SPAN_DELAY: Duration = Duration::from_secs(1);
+const SPAN_QUEUE_VARIABLE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
+/// Spans that wait for export; more are dropped.
+const DEFAULT_MAX_QUEUED_SPANS: usize = 16_384;
 const METRIC_INTERVAL_VARIABLE: &str = "OTEL_METRIC_EXPORT_INTERVAL";
 const DEFAULT_METRIC_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -73,7 +81,8 @@ impl Telemetry {
             .map_err(|source| TelemetryError::Filter(log_level.to_owned(), source))?
             .add_directive(span_target_off());
         let logs = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
             .with_filter(filter);
         let subscriber = tracing_subscriber::registry().with(logs);
         if env::var_os(ENDPOINT_VARIABLE).is_none_or(|endpoint| endpoint.is_empty()) {
@@ -82,7 +91,7 @@ impl Telemetry {
         }
         let resource = resource(default_service_name);
         let tracers = SdkTracerProvider::builder()
-            .with_batch_exporter(SpanExporter::builder().with_tonic().build()?)
+            .with_span_processor(span_batches(SpanExporter::builder().with_tonic().build()?))
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
             .with_resource(resource.clone())
             .build();
@@ -143,6 +152,20 @@ fn resource(default_service_name: &str) -> Resource {
         .filter(|name| !name.is_empty());
     builder
         .with_service_name(name.unwrap_or_else(|| default_service_name.to_owned()))
+        .build()
+}
+
+/// Spans are compared while a call is fresh, so they leave after a second, not five.
+fn span_batches(exporter: SpanExporter) -> BatchSpanProcessor {
+    let mut config = BatchConfigBuilder::default();
+    if env::var_os(SPAN_DELAY_VARIABLE).is_none() {
+        config = config.with_scheduled_delay(DEFAULT_SPAN_DELAY);
+    }
+    if env::var_os(SPAN_QUEUE_VARIABLE).is_none() {
+        config = config.with_max_queue_size(DEFAULT_MAX_QUEUED_SPANS);
+    }
+    BatchSpanProcessor::builder(exporter)
+        .with_batch_config(config.build())
         .build()
 }
 

@@ -136,27 +136,22 @@ fn take_best(
     similarity: f64,
 ) {
     let place = index.names.place[name as usize];
-    match found.last_mut() {
-        Some(last) if last.place == place => {
-            if similarity > last.score {
-                *last = Found {
-                    place,
-                    score: similarity,
-                    name,
-                };
+    let best = Found {
+        place,
+        score: similarity,
+        name,
+    };
+    match found.last_mut().filter(|last| last.place == place) {
+        Some(last) if similarity > last.score => *last = best,
+        Some(_) => {}
+        None => {
+            if query
+                .country
+                .is_none_or(|country| index.places.country(place) == country)
+            {
+                found.push(best);
             }
         }
-        _ if query
-            .country
-            .is_none_or(|country| index.places.country(place) == country) =>
-        {
-            found.push(Found {
-                place,
-                score: similarity,
-                name,
-            });
-        }
-        _ => {}
     }
 }
 
