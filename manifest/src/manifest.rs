@@ -375,7 +375,7 @@ impl Reader<'_> {
             },
             rules: self.rules(spec.rules)?,
             ramp: spec.ramp.map(|ramp| self.ramp(ramp)).transpose()?,
-            limits: limits(&spec.limits),
+            limits: limits(spec.limits),
             name: name.value.clone(),
             text: text.to_owned(),
         })
@@ -617,23 +617,39 @@ impl Mirror {
     };
 }
 
-fn limits(raw: &raw::RawLimits) -> Limits {
-    let size =
-        |given: &Option<raw::RawSize>, default| given.as_ref().map_or(default, |size| size.0);
-    let time = |given: &Option<raw::RawDuration>, default_s| {
-        given
-            .as_ref()
-            .map_or(Duration::from_secs(default_s), |time| time.0)
-    };
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_concurrent_streams: 1_000,
+            max_header_list_bytes: 64 << 10,
+            max_compared_message_bytes: 4 << 20,
+            mirror_queue: 1_024,
+            mirror_memory_bytes: 128 << 20,
+            mirror_deadline: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(1),
+            shutdown_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+fn limits(raw: raw::RawLimits) -> Limits {
+    let default = Limits::default();
+    let size = |given: Option<raw::RawSize>, default| given.map_or(default, |size| size.0);
+    let time = |given: Option<raw::RawDuration>, default| given.map_or(default, |time| time.0);
     Limits {
-        max_concurrent_streams: raw.max_concurrent_streams.unwrap_or(1_000),
-        max_header_list_bytes: size(&raw.max_header_list_bytes, 64 << 10),
-        max_compared_message_bytes: size(&raw.max_compared_message_bytes, 4 << 20),
-        mirror_queue: raw.mirror_queue.unwrap_or(1_024),
-        mirror_memory_bytes: size(&raw.mirror_memory, 128 << 20),
-        mirror_deadline: time(&raw.mirror_deadline, 10),
-        connect_timeout: time(&raw.connect_timeout, 1),
-        shutdown_grace: time(&raw.shutdown_grace, 10),
+        max_concurrent_streams: raw
+            .max_concurrent_streams
+            .unwrap_or(default.max_concurrent_streams),
+        max_header_list_bytes: size(raw.max_header_list_bytes, default.max_header_list_bytes),
+        max_compared_message_bytes: size(
+            raw.max_compared_message_bytes,
+            default.max_compared_message_bytes,
+        ),
+        mirror_queue: raw.mirror_queue.unwrap_or(default.mirror_queue),
+        mirror_memory_bytes: size(raw.mirror_memory, default.mirror_memory_bytes),
+        mirror_deadline: time(raw.mirror_deadline, default.mirror_deadline),
+        connect_timeout: time(raw.connect_timeout, default.connect_timeout),
+        shutdown_grace: time(raw.shutdown_grace, default.shutdown_grace),
     }
 }
 

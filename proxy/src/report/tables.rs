@@ -1,0 +1,147 @@
+//! Route tables and descriptors: how they come into force.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cutover_compare::Descriptors;
+use cutover_manifest::{Arm, DescriptorSource, Manifest, MethodPath, RouteTable, Weight, Weights};
+use cutover_proto::cutover::v1 as proto;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::observe::Labels;
+use crate::reflection;
+use crate::shared::Shared;
+
+/// The pause between attempts to get descriptors.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Puts tables in force.
+pub(crate) struct Tables {
+    pub(crate) shared: Arc<Shared>,
+    /// Told when descriptors may have to be fetched anew.
+    pub(crate) changed: Arc<Notify>,
+}
+
+impl Tables {
+    /// Reads a table that came from the control plane and puts it in force. An error leaves the
+    /// one before in force and says why.
+    pub(crate) fn receive(&self, table: &proto::RouteTable) -> Result<(), String> {
+        let manifest = Manifest::parse("manifest", &table.manifest).map_err(|e| e.to_string())?;
+        let weights = table
+            .weights
+            .as_ref()
+            .map(weights)
+            .transpose()?
+            .unwrap_or_default();
+        let manifest = Arc::new(manifest);
+        self.apply(RouteTable::build(
+            manifest,
+            &weights,
+            table.generation,
+            table.epoch,
+        ));
+        Ok(())
+    }
+
+    /// Puts a table in force: one atomic swap, calls under way go on by the one before.
+    pub(crate) fn apply(&self, table: RouteTable) {
+        let source = |table: &RouteTable| {
+            let manifest = &table.manifest;
+            (
+                manifest.legacy.clone(),
+                manifest.candidate.clone(),
+                manifest.descriptors.clone(),
+            )
+        };
+        let before = self.shared.table.load();
+        let same_source = before
+            .as_ref()
+            .is_some_and(|before| source(before) == source(&table));
+        tracing::info!(
+            generation = table.generation,
+            epoch = table.epoch,
+            "route table in force"
+        );
+        self.shared.table.store(Some(Arc::new(table)));
+        relabel(&self.shared);
+        if !same_source {
+            self.changed.notify_one();
+        }
+    }
+}
+
+fn weights(weights: &proto::Weights) -> Result<Weights, String> {
+    let weight = |bp: u32| Weight::from_bp(bp).ok_or(format!("weight {bp} is above 10,000"));
+    let by_method = |map: &std::collections::HashMap<String, u32>| {
+        map.iter()
+            .map(|(path, bp)| {
+                let path = MethodPath::parse(path).map_err(|error| error.to_string())?;
+                Ok((path, weight(*bp)?))
+            })
+            .collect::<Result<_, String>>()
+    };
+    Ok(Weights {
+        ramp: weight(weights.ramp_bp)?,
+        ramp_by_method: by_method(&weights.ramp_by_method_bp)?,
+        override_all: weights.override_bp.map(weight).transpose()?,
+        override_by_method: by_method(&weights.override_by_method_bp)?,
+    })
+}
+
+fn relabel(shared: &Shared) {
+    let descriptors = shared.descriptors.load();
+    let table = shared.table.load();
+    let labels = Labels::new(descriptors.as_deref(), table.as_deref());
+    shared.labels.store(Arc::new(labels));
+}
+
+/// Keeps the descriptors: fetched when a table names new arms, and tried again until they come.
+pub(crate) async fn describe(shared: Arc<Shared>, changed: Arc<Notify>, stop: CancellationToken) {
+    let mut wait = true;
+    loop {
+        tokio::select! {
+            () = changed.notified() => {}
+            () = tokio::time::sleep(RETRY), if !wait => {}
+            () = stop.cancelled() => return,
+        }
+        let Some(table) = shared.table.load_full() else {
+            continue;
+        };
+        match load(&table.manifest).await {
+            Ok(descriptors) => {
+                tracing::info!(methods = descriptors.paths().len(), "descriptors loaded");
+                shared.descriptors.store(Some(Arc::new(descriptors)));
+                relabel(&shared);
+                wait = true;
+            }
+            Err(reason) => {
+                tracing::warn!(
+                    reason,
+                    "no descriptors: calls are routed, but none is mirrored"
+                );
+                wait = false;
+            }
+        }
+    }
+}
+
+async fn load(manifest: &Manifest) -> Result<Descriptors, String> {
+    if let DescriptorSource::File(path) = &manifest.descriptors {
+        let bytes = tokio::fs::read(path)
+            .await
+            .map_err(|error| format!("{path}: {error}"))?;
+        return Descriptors::decode(&bytes).map_err(|error| format!("{path}: {error}"));
+    }
+    let mut reasons = Vec::new();
+    for arm in Arm::BOTH {
+        match reflection::fetch(&format!("http://{}", manifest.arm(arm).authority)).await {
+            Ok(files) => match Descriptors::from_files(files) {
+                Ok(descriptors) => return Ok(descriptors),
+                Err(error) => reasons.push(format!("{arm}: {error}")),
+            },
+            Err(error) => reasons.push(format!("{arm}: {error}")),
+        }
+    }
+    Err(reasons.join("; "))
+}

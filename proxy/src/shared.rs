@@ -1,0 +1,102 @@
+//! What the runtimes of one proxy share: the route table, the descriptors, and the hand-overs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use cutover_compare::Descriptors;
+use cutover_manifest::RouteTable;
+use tokio::sync::mpsc;
+
+use crate::mirror::MirrorCall;
+use crate::observe::Labels;
+use crate::spans::Spans;
+
+/// Read by every core, written only when a table or descriptors arrive.
+pub(crate) struct Shared {
+    /// The table in force; none until the first one comes.
+    pub(crate) table: ArcSwapOption<RouteTable>,
+    /// What the arms' methods look like; none until reflection or a file has said it.
+    pub(crate) descriptors: ArcSwapOption<Descriptors>,
+    /// The methods that get a label of their own.
+    pub(crate) labels: ArcSwap<Labels>,
+    /// The bounded hand-over to the shadow runtime: full means dropped and counted.
+    pub(crate) mirror: mpsc::Sender<MirrorCall>,
+    /// Memory of all mirrored calls.
+    pub(crate) mirror_memory: Arc<Budget>,
+    /// Where finished spans go.
+    pub(crate) spans: Spans,
+    /// True from the first signal to stop.
+    pub(crate) draining: AtomicBool,
+}
+
+/// A bound on bytes, shared by all who take from it.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: AtomicUsize,
+}
+
+/// Bytes taken from a [`Budget`]; given back on drop.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(bytes: usize) -> Arc<Budget> {
+        Arc::new(Budget {
+            left: AtomicUsize::new(bytes),
+        })
+    }
+
+    /// Nothing taken yet.
+    pub(crate) fn empty(self: &Arc<Self>) -> Taken {
+        Taken {
+            budget: self.clone(),
+            bytes: 0,
+        }
+    }
+}
+
+impl Taken {
+    /// Takes more; false where the bound would be passed, and then nothing is taken.
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
+        let left = &self.budget.left;
+        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+            n.checked_sub(bytes)
+        });
+        if taken.is_ok() {
+            self.bytes += bytes;
+        }
+        taken.is_ok()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.budget.left.fetch_add(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_never_passed_and_comes_back() {
+        let budget = Budget::new(10);
+        let mut first = budget.empty();
+        let mut second = budget.empty();
+        assert!(first.take(6));
+        assert!(!second.take(5));
+        assert!(second.take(4));
+        drop(first);
+        assert!(second.take(6));
+        assert_eq!(second.bytes(), 10);
+    }
+}
