@@ -1,0 +1,28 @@
+//! Evidence: mergeable counters, and tests on them that stay valid however often one looks.
+//!
+//! Every test is an e-process: a number that, while its null hypothesis holds, exceeds 1/alpha at
+//! *any* time with a chance of at most alpha (Ville's inequality). All numbers are natural
+//! logarithms of e-values. Only counters go in, so the evidence of replicas adds up.
+
+mod betting;
+mod coin;
+mod counters;
+mod gates;
+mod latency;
+mod many;
+mod noise;
+mod rate;
+mod routed;
+mod special;
+mod verdict;
+mod words;
+
+pub use betting::ln_e_no_worse;
+pub use coin::{interval, ln_e_above, ln_e_below, ln_e_two_sided};
+pub use counters::{CallCell, MethodEvidence, PairCell};
+pub use latency::{Shift, p_quantile_bounds, radius, shift};
+pub use many::e_bh;
+pub use noise::{FieldNoise, noisy};
+pub use rate::{clean_needed, ln_e_rate_below};
+pub use routed::{Step, ln_e_fails_more, ln_e_fails_no_more};
+pub use verdict::{GateAnswer, Verdict, VerdictKind, judge};

@@ -1,0 +1,147 @@
+//! Is the candidate slower? Bounds on quantiles and on whole distributions that hold at any time.
+//! Bucket edges of a histogram are safe: both arms are counted at the same edges.
+
+use super::coin::ln_e_above;
+use super::rate::ln_e_rate_below;
+use crate::Histogram;
+
+/// Factor of the radius of a distribution's confidence band (Howard and Ramdas, arXiv 1906.09712).
+const A: f64 = 0.85;
+
+/// Bounds on the quantile `q`, µs: below it, and above it (`None`: unbounded so far). Each is
+/// wrong, at any time ever looked at, with a chance of at most `alpha`.
+///
+/// At the true quantile a value exceeds it with a chance of 1 - q, so the edges at which that
+/// chance is rejected bound it; nothing has to be paid for looking at all edges.
+#[must_use]
+pub fn p_quantile_bounds(histogram: &Histogram, q: f64, alpha: f64) -> (f64, Option<f64>) {
+    let (n, tail, threshold) = (histogram.count(), 1.0 - q, -alpha.ln());
+    let edges: Vec<usize> = (0..Histogram::BUCKETS - 1).collect();
+    let too_many_above =
+        |bucket: &usize| ln_e_above(n, histogram.count_above(*bucket), tail) >= threshold;
+    let few_above =
+        |bucket: &usize| ln_e_rate_below(n, histogram.count_above(*bucket), tail) >= threshold;
+    let below = edges.partition_point(too_many_above);
+    let above = edges.partition_point(|bucket| !few_above(bucket));
+    let low = if below == 0 { 0.0 } else { Histogram::upper_edge_us(below - 1) };
+    let high = (above < edges.len()).then(|| Histogram::upper_edge_us(above));
+    (low, high)
+}
+
+/// Where the candidate's distribution lies furthest behind the legacy's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shift {
+    /// At this duration, µs…
+    pub at_us: f64,
+    /// …this share more of the legacy's calls had ended than of the candidate's.
+    pub distance: f64,
+    /// What the distance has to exceed to be proven.
+    pub radius: f64,
+}
+
+impl Shift {
+    /// Whether the candidate is proven slower at some quantile.
+    #[must_use]
+    pub fn proven(&self) -> bool {
+        self.distance > self.radius
+    }
+}
+
+/// Compares whole distributions: is the candidate slower at *any* quantile? `None` where either
+/// arm has fewer than `min_calls` values, from which on the bounds hold.
+#[must_use]
+pub fn shift(
+    legacy: &Histogram,
+    candidate: &Histogram,
+    alpha: f64,
+    min_calls: u64,
+) -> Option<Shift> {
+    let min_calls = min_calls.max(1);
+    if legacy.count() < min_calls || candidate.count() < min_calls {
+        return None;
+    }
+    let ended = |histogram: &Histogram, bucket: usize| {
+        1.0 - histogram.count_above(bucket) as f64 / histogram.count() as f64
+    };
+    let distance = |bucket: &usize| ended(legacy, *bucket) - ended(candidate, *bucket);
+    let worst = (0..Histogram::BUCKETS).max_by(|a, b| distance(a).total_cmp(&distance(b)))?;
+    let half = alpha / 2.0;
+    Some(Shift {
+        at_us: Histogram::upper_edge_us(worst),
+        distance: distance(&worst),
+        radius: radius(legacy.count(), min_calls, half) + radius(candidate.count(), min_calls, half),
+    })
+}
+
+/// Radius of the band around the empirical distribution of `n` values that holds the true one for
+/// all n >= `m` at once, with a chance of at least 1 - `alpha`.
+#[must_use]
+pub fn radius(n: u64, m: u64, alpha: f64) -> f64 {
+    let n = n.max(m) as f64;
+    let age = (1.0 + (n / m as f64).ln()).ln();
+    A * ((age + constant(alpha)) / n).sqrt()
+}
+
+/// The least C for which the band errs with a chance of at most `alpha`: 8.12 at 0.05.
+fn constant(alpha: f64) -> f64 {
+    let (mut low, mut high) = (1.0, 400.0);
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if error(middle) > alpha { low = middle } else { high = middle }
+    }
+    high
+}
+
+/// The chance that a band with this C ever errs: the theorem's bound, at its best eta.
+fn error(c: f64) -> f64 {
+    let of_eta = |eta: f64| {
+        let gamma = (2.0 / eta).sqrt() * (A - (2.0 * (eta - 1.0) / c).sqrt());
+        if gamma <= 1.0 {
+            return f64::INFINITY;
+        }
+        let square = gamma * gamma;
+        4.0 * (-square * c).exp() * (1.0 + 1.0 / ((square - 1.0) * eta.ln()))
+    };
+    (1..2000).map(|step| of_eta(1.0 + f64::from(step) * 1e-4)).fold(f64::INFINITY, f64::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn histogram(values: impl IntoIterator<Item = u64>) -> Histogram {
+        let mut histogram = Histogram::default();
+        for us in values {
+            histogram.record(Duration::from_micros(us));
+        }
+        histogram
+    }
+
+    #[test]
+    fn the_constants_are_those_of_the_theorem() {
+        assert!((constant(0.05) - 8.12).abs() < 0.02, "{}", constant(0.05));
+        assert!((constant(0.025) - 8.62).abs() < 0.1, "{}", constant(0.025));
+    }
+
+    #[test]
+    fn bounds_close_in_on_the_quantile() {
+        let few = histogram((1..=100).map(|i| i * 10));
+        assert_eq!(p_quantile_bounds(&few, 0.99, 0.01).1, None);
+        let many = histogram((0..20_000).map(|i| 100 + i % 1000));
+        let (low, high) = p_quantile_bounds(&many, 0.99, 0.01);
+        assert!(low > 800.0 && low < 1090.0, "{low}");
+        assert!(high.is_some_and(|high| (1090.0..1300.0).contains(&high)), "{high:?}");
+    }
+
+    #[test]
+    fn a_shifted_distribution_is_proven_and_an_equal_one_is_not() {
+        let legacy = histogram((0..2000).map(|i| 1000 + i % 500));
+        let slower = histogram((0..2000).map(|i| 1300 + i % 500));
+        assert!(shift(&legacy, &slower, 0.05, 100).unwrap().proven());
+        assert!(!shift(&slower, &legacy, 0.05, 100).unwrap().proven());
+        assert!(!shift(&legacy, &legacy, 0.05, 100).unwrap().proven());
+        assert_eq!(shift(&legacy, &histogram([1, 2]), 0.05, 100), None);
+    }
+}
