@@ -1,0 +1,77 @@
+# Everything starts here. Each target does its own set-up; all that is assumed is a Rust toolchain,
+# Python 3.10 or newer and a C compiler.
+
+PYTHON    ?= python3
+CARGO     ?= cargo
+CANDIDATE ?= good
+BIN       := target/release
+VENV      := .venv
+DATABASE  := .make/gazetteer.db
+
+export CUTOVER_BIN_DIR     := $(CURDIR)/$(BIN)
+export CUTOVER_BIN         := $(CURDIR)/$(BIN)/cutover
+export GAZETTEER_DATABASE  := $(CURDIR)/$(DATABASE)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rust test-python check bench build venv database stubs fmt clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo
+	@echo '  make demo CANDIDATE=broken   the same with a candidate that has porting bugs'
+
+demo: build $(DATABASE) ## Move the gazetteer from Python to Rust, and print the migration report
+	$(VENV)/bin/python demo/demo.py --candidate $(CANDIDATE)
+
+test: test-rust test-python ## Run every test
+
+test-rust: build $(DATABASE)
+	$(CARGO) test --release --workspace
+
+test-python: build $(DATABASE)
+	$(VENV)/bin/pytest -q -c python_client/pyproject.toml --rootdir python_client python_client/tests
+	$(VENV)/bin/pytest -q -c python_server/pyproject.toml --rootdir python_server python_server/tests
+	$(VENV)/bin/pytest -q -c tests/pytest.ini --rootdir tests tests
+
+check: $(VENV)/.ready ## Check formatting, lints, types, stubs and docs
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --lib --locked
+	$(VENV)/bin/ruff check python_client python_server tests demo bench
+	$(VENV)/bin/ruff format --check python_client python_server tests demo bench
+	cd python_client && ../$(VENV)/bin/mypy
+	cd python_server && ../$(VENV)/bin/mypy
+	$(VENV)/bin/python python_client/generate.py --check
+
+bench: build $(DATABASE) ## Measure both arms side by side, then the proxy
+	$(VENV)/bin/python bench/arms.py
+
+build: $(VENV)/.ready ## Build everything in release mode
+	$(CARGO) build --release --workspace --bins --locked
+
+venv: $(VENV)/.ready ## Make the virtual environment
+
+database: $(DATABASE) ## Load the 34,006 cities into SQLite
+
+stubs: $(VENV)/.ready ## Generate the Python stubs from proto/
+	$(VENV)/bin/python python_client/generate.py
+
+fmt: $(VENV)/.ready ## Format everything
+	$(CARGO) fmt --all
+	$(VENV)/bin/ruff format python_client python_server tests demo bench
+
+clean: ## Remove what was built
+	rm -rf target $(VENV) .make
+
+$(VENV)/.ready: requirements.txt python_client/pyproject.toml python_server/pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	    -e python_client -e python_server
+	touch $@
+
+$(DATABASE): $(VENV)/.ready
+	mkdir -p $(@D)
+	$(VENV)/bin/gazetteer-load --database $@.new
+	mv $@.new $@
