@@ -23,7 +23,7 @@ pub(crate) async fn run(args: CheckArgs) -> Result<Outcome, Failure> {
     let mut list = List::default();
     let file = args.file.display().to_string();
     match read_manifest(&args.file) {
-        Err(failure) => list.mistake("manifest", failure.to_string()),
+        Err(failure) => list.mistake("manifest", failure.body()),
         Ok(manifest) => {
             list.good("manifest", summary(&file, &manifest));
             sense(&manifest, &mut list);

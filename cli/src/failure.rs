@@ -35,6 +35,9 @@ pub(crate) enum Fault {
     Failed,
 }
 
+/// How every error begins.
+const PREFIX: &str = "error: ";
+
 /// Why a command can't go on. Its `Display` is what the user reads:
 ///
 /// ```text
@@ -105,9 +108,17 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What, where and the remedy, without the word in front: for lists that have their own.
+    pub(crate) fn body(&self) -> String {
+        let text = self.to_string();
+        text.strip_prefix(PREFIX).unwrap_or(&text).to_owned()
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.what)?;
+        write!(f, "{PREFIX}{}", self.what)?;
         for place in &self.places {
             write!(f, "\n  {place}")?;
         }

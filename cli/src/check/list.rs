@@ -136,7 +136,7 @@ mod tests {
         list.mistake("d", "wrong");
         assert_eq!(list.outcome(), Outcome::Mistakes);
         assert!(list.text().contains("✗ mistake  d            wrong\n"));
-        assert!(list.text().ends_with("1 mistakes, 1 failed\n"));
+        assert!(list.text().ends_with("mistakes: 1, failed: 1\n"));
         assert!(list.is_wrong("c") && !list.is_wrong("b"));
     }
 }
