@@ -1,6 +1,6 @@
 //! The flags, typed and complete: what can be wrong with them is found before anything starts.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 pub struct Config {
     /// Address to listen on; with port 0 the kernel chooses one.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50051")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50051", value_parser = address)]
     pub listen: SocketAddr,
 
     /// The database that gazetteer-load made.
@@ -37,6 +37,13 @@ pub struct Config {
     /// Least level of log lines, or a filter such as warn,h2=debug.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
+}
+
+/// Reads an address; a host name is looked up.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let addresses = text.to_socket_addrs();
+    let first = addresses.ok().and_then(|mut addresses| addresses.next());
+    first.ok_or_else(|| "must be a host and a port, such as 127.0.0.1:50051".to_owned())
 }
 
 /// Reads a `Duration` from seconds, which may have a fraction.

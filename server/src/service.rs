@@ -68,7 +68,7 @@ impl Gazetteer {
     ) -> Result<pb::GetPlaceResponse, Status> {
         let id = request::get_place(&request)?;
         let read = self.store.place(id).await.map_err(unavailable)?;
-        read.map(response::get_place)
+        read.map(Into::into)
             .ok_or_else(|| errors::place_not_found(id))
     }
 
@@ -139,14 +139,22 @@ impl Gazetteer {
     where
         R: Stream<Item = Result<pb::SuggestRequest, Status>> + Send + 'static,
     {
-        let index = Arc::clone(&self.index);
+        let gazetteer = self.clone();
         let answers = requests.enumerate().map(move |(sequence, request)| {
-            let request = request.map_err(errors::from_transport)?;
-            let (prefix, limit) = request::suggest(&request)?;
-            let suggested = suggest::suggest(&index, &prefix, limit);
-            response::suggest(&index, sequence, &suggested)
+            gazetteer.suggestion(sequence, &request.map_err(errors::from_transport)?)
         });
-        Box::pin(until_first_error(answers))
+        until_first_error(answers)
+    }
+
+    /// The answer to the request of `Suggest` with the index `sequence`.
+    pub fn suggestion(
+        &self,
+        sequence: usize,
+        request: &pb::SuggestRequest,
+    ) -> Result<pb::SuggestResponse, Status> {
+        let (prefix, limit) = request::suggest(request)?;
+        let suggested = suggest::suggest(&self.index, &prefix, limit);
+        response::suggest(&self.index, sequence, &suggested)
     }
 
     /// `RecordVisit`.
@@ -226,13 +234,13 @@ impl GazetteerService for Gazetteer {
 }
 
 /// An error ends a stream: nothing comes after it.
-fn until_first_error<T>(
-    answers: impl Stream<Item = Result<T, Status>>,
-) -> impl Stream<Item = Result<T, Status>> {
-    answers.scan(false, |ended, answer| {
+pub fn until_first_error<T: Send + 'static>(
+    answers: impl Stream<Item = Result<T, Status>> + Send + 'static,
+) -> Answers<T> {
+    Box::pin(answers.scan(false, |ended, answer| {
         let before = std::mem::replace(ended, answer.is_err());
         std::future::ready((!before).then_some(answer))
-    })
+    }))
 }
 
 /// Logs what failed; the client only hears that something did.

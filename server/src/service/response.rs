@@ -12,11 +12,13 @@ use crate::domain::suggest::Suggested;
 use crate::errors;
 use crate::store::PlaceRecord;
 
-pub(super) fn get_place(record: PlaceRecord) -> pb::GetPlaceResponse {
-    pb::GetPlaceResponse {
-        place: Some(place(record.place)),
-        alternate_names: record.alternate_names,
-        visit_count: record.visit_count,
+impl From<PlaceRecord> for pb::GetPlaceResponse {
+    fn from(record: PlaceRecord) -> Self {
+        Self {
+            place: Some(place(record.place)),
+            alternate_names: record.alternate_names,
+            visit_count: record.visit_count,
+        }
     }
 }
 

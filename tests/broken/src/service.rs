@@ -1,0 +1,189 @@
+//! The contract's methods: the real ones, with each hazard put before or after.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cutover_proto::gazetteer::v1 as pb;
+use cutover_proto::gazetteer::v1::gazetteer_service_server::GazetteerService;
+use gazetteer_server::domain::place::PlaceId;
+use gazetteer_server::domain::search::MAX_QUERY_CHARS;
+use gazetteer_server::errors;
+use gazetteer_server::service::{Answers, Gazetteer};
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use crate::hazard::{Hazard, Hazards};
+use crate::{effects, fields, numbers, order, statuses, streams, texts};
+
+const MAX_VISITOR_CHARS: usize = 128;
+const MAX_RESULTS: i32 = 100;
+const DEFAULT_RESULTS: usize = 10;
+const FLAKY_EVERY: u64 = 50;
+const SLOWER_BY: Duration = Duration::from_millis(20);
+
+/// The gazetteer with hazards.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    inner: Gazetteer,
+    hazards: Arc<Hazards>,
+    places_asked_for: AtomicU64,
+}
+
+impl Broken {
+    pub(crate) fn new(inner: Gazetteer, hazards: Hazards) -> Self {
+        Self {
+            inner,
+            hazards: Arc::new(hazards),
+            places_asked_for: AtomicU64::new(0),
+        }
+    }
+
+    async fn place(&self, request: pb::GetPlaceRequest) -> Result<pb::GetPlaceResponse, Status> {
+        let call = self.places_asked_for.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.hazards.has(Hazard::Flaky) && call.is_multiple_of(FLAKY_EVERY) {
+            return Err(errors::database_unavailable());
+        }
+        let mut response = match PlaceId::new(request.id) {
+            Some(id) if effects::reads_otherwise(&self.hazards) => {
+                effects::place(&self.inner, &self.hazards, id).await?
+            }
+            _ => self.inner.place(request).await?,
+        };
+        fields::spoil_place(&self.hazards, &mut response);
+        Ok(response)
+    }
+
+    fn search(
+        &self,
+        mut request: pb::SearchPlacesRequest,
+    ) -> Result<pb::SearchPlacesResponse, Status> {
+        let hazards = &self.hazards;
+        texts::check_bytes(hazards, "query", &request.query, MAX_QUERY_CHARS)?;
+        texts::spoil_query(hazards, &mut request.query);
+        texts::spoil_country(hazards, &mut request.country_code);
+        fields::spoil_search(hazards, &mut request);
+        let limit = order::effective_limit(request.limit, DEFAULT_RESULTS);
+        request.limit = order::limit_to_ask_for(hazards, request.limit, MAX_RESULTS);
+        let mut response = self.inner.search(&request)?;
+        numbers::spoil_scores(hazards, &mut response.results);
+        order::spoil(hazards, &mut response.results, limit);
+        fields::spoil_results(hazards, &mut response.results);
+        Ok(response)
+    }
+
+    async fn nearest(
+        &self,
+        mut request: pb::FindNearestRequest,
+    ) -> Result<pb::FindNearestResponse, Status> {
+        let hazards = &self.hazards;
+        if hazards.has(Hazard::Slow) {
+            tokio::time::sleep(SLOWER_BY).await;
+        }
+        fields::spoil_nearest(hazards, &mut request);
+        let limit = order::effective_limit(request.limit, DEFAULT_RESULTS);
+        request.limit = order::limit_to_ask_for(hazards, request.limit, MAX_RESULTS);
+        let mut response = self.inner.nearest(&request)?;
+        numbers::spoil_distances(hazards, &mut response.results);
+        order::spoil(hazards, &mut response.results, limit);
+        Ok(response)
+    }
+
+    fn list(
+        &self,
+        mut request: pb::ListPlacesRequest,
+    ) -> Result<Answers<pb::ListPlacesResponse>, Status> {
+        texts::spoil_country(&self.hazards, &mut request.country_code);
+        if self.hazards.has(Hazard::PageSizeIgnored) {
+            request.page_size = 0;
+        }
+        Ok(streams::spoil_pages(
+            &self.hazards,
+            self.inner.list(&request)?,
+        ))
+    }
+
+    async fn visit(
+        &self,
+        request: pb::RecordVisitRequest,
+    ) -> Result<pb::RecordVisitResponse, Status> {
+        texts::check_bytes(
+            &self.hazards,
+            "visitor",
+            &request.visitor,
+            MAX_VISITOR_CHARS,
+        )?;
+        let response = self.inner.visit(request.clone()).await?;
+        if self.hazards.has(Hazard::DoubleWrite) {
+            self.inner.visit(request).await?;
+        }
+        Ok(response)
+    }
+
+    fn answer<T>(&self, result: Result<T, Status>) -> Result<Response<T>, Status> {
+        match result {
+            Ok(answer) => Ok(Response::new(answer)),
+            Err(status) => Err(statuses::spoil(&self.hazards, status)),
+        }
+    }
+}
+
+#[async_trait]
+impl GazetteerService for Broken {
+    type ListPlacesStream = Answers<pb::ListPlacesResponse>;
+    type SuggestStream = Answers<pb::SuggestResponse>;
+
+    async fn get_place(
+        &self,
+        request: Request<pb::GetPlaceRequest>,
+    ) -> Result<Response<pb::GetPlaceResponse>, Status> {
+        self.answer(self.place(request.into_inner()).await)
+    }
+
+    async fn search_places(
+        &self,
+        request: Request<pb::SearchPlacesRequest>,
+    ) -> Result<Response<pb::SearchPlacesResponse>, Status> {
+        self.answer(self.search(request.into_inner()))
+    }
+
+    async fn find_nearest(
+        &self,
+        request: Request<pb::FindNearestRequest>,
+    ) -> Result<Response<pb::FindNearestResponse>, Status> {
+        self.answer(self.nearest(request.into_inner()).await)
+    }
+
+    async fn list_places(
+        &self,
+        request: Request<pb::ListPlacesRequest>,
+    ) -> Result<Response<Self::ListPlacesStream>, Status> {
+        self.answer(self.list(request.into_inner()))
+    }
+
+    async fn measure_route(
+        &self,
+        request: Request<Streaming<pb::MeasureRouteRequest>>,
+    ) -> Result<Response<pb::MeasureRouteResponse>, Status> {
+        let measured = streams::measure(&self.inner, &self.hazards, request.into_inner()).await;
+        self.answer(measured.map(|mut route| {
+            numbers::spoil_route(&self.hazards, &mut route);
+            route
+        }))
+    }
+
+    async fn suggest(
+        &self,
+        request: Request<Streaming<pb::SuggestRequest>>,
+    ) -> Result<Response<Self::SuggestStream>, Status> {
+        let hazards = Arc::clone(&self.hazards);
+        let answers = streams::suggestions(self.inner.clone(), hazards, request.into_inner());
+        Ok(Response::new(answers))
+    }
+
+    async fn record_visit(
+        &self,
+        request: Request<pb::RecordVisitRequest>,
+    ) -> Result<Response<pb::RecordVisitResponse>, Status> {
+        self.answer(self.visit(request.into_inner()).await)
+    }
+}
