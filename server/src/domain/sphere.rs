@@ -49,10 +49,11 @@ impl Position {
     }
 }
 
-/// A position with the cosine of its latitude, which every distance needs.
+/// A position in radians with the cosine of its latitude, which every distance needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
-    position: Position,
+    latitude: f64,
+    longitude: f64,
     cos_latitude: f64,
 }
 
@@ -60,28 +61,29 @@ impl Point {
     /// The square of half the chord to `other` on the unit sphere: 0 at the same place, 1 at the
     /// antipode. It rises with the distance.
     pub fn haversine(&self, other: &Self) -> f64 {
-        let (from, to) = (self.position, other.position);
-        let sin_lat = ((to.latitude - from.latitude).to_radians() / 2.0).sin();
-        let sin_lon = ((to.longitude - from.longitude).to_radians() / 2.0).sin();
+        let sin_lat = ((other.latitude - self.latitude) / 2.0).sin();
+        let sin_lon = ((other.longitude - self.longitude) / 2.0).sin();
         sin_lat * sin_lat + self.cos_latitude * other.cos_latitude * (sin_lon * sin_lon)
     }
 
     /// The point on the unit sphere.
     pub fn unit_vector(&self) -> [f64; 3] {
-        let longitude = self.position.longitude.to_radians();
         [
-            self.cos_latitude * longitude.cos(),
-            self.cos_latitude * longitude.sin(),
-            self.position.latitude.to_radians().sin(),
+            self.cos_latitude * self.longitude.cos(),
+            self.cos_latitude * self.longitude.sin(),
+            self.latitude.sin(),
         ]
     }
 }
 
 impl From<Position> for Point {
     fn from(position: Position) -> Self {
+        let latitude = position.latitude.to_radians();
+        let longitude = position.longitude.to_radians();
         Self {
-            position,
-            cos_latitude: position.latitude.to_radians().cos(),
+            latitude,
+            longitude,
+            cos_latitude: latitude.cos(),
         }
     }
 }

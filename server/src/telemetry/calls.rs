@@ -74,6 +74,8 @@ impl Drop for CallSpan {
         if !self.ended {
             self.end(Code::Cancelled);
         }
+        // An exported span ends when it was last left, and messages are sent outside of it.
+        self.span.in_scope(|| ());
     }
 }
 
