@@ -53,6 +53,7 @@ pub(crate) struct LogArgs {
     #[arg(
         long,
         global = true,
+        help_heading = "Logs",
         env = "RUST_LOG",
         value_name = "LEVEL",
         hide_env_values = true
@@ -62,6 +63,7 @@ pub(crate) struct LogArgs {
     #[arg(
         long,
         global = true,
+        help_heading = "Logs",
         value_enum,
         default_value = "text",
         value_name = "FORMAT"

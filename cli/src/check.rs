@@ -15,6 +15,7 @@ use prost_reflect::DescriptorPool;
 
 use crate::args::{CheckArgs, Output};
 use crate::failure::{Failure, Outcome};
+use crate::output::print;
 use crate::run::read_manifest;
 use list::List;
 
@@ -41,7 +42,7 @@ pub(crate) async fn run(args: CheckArgs) -> Result<Outcome, Failure> {
         Output::Text => list.text(),
         Output::Json => list.json(),
     };
-    print!("{text}");
+    print(&text)?;
     Ok(list.outcome())
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod failure;
 mod logging;
 mod operate;
+mod output;
 mod run;
 mod text;
 
@@ -36,12 +37,9 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<Outcome, Failure> {
     if let Command::Completion(args) = &command {
-        clap_complete::generate(
-            args.shell,
-            &mut Cli::command(),
-            "cutover",
-            &mut io::stdout(),
-        );
+        let mut script = Vec::new();
+        clap_complete::generate(args.shell, &mut Cli::command(), "cutover", &mut script);
+        output::print(&String::from_utf8_lossy(&script))?;
         return Ok(Outcome::Good);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

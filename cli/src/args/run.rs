@@ -65,7 +65,7 @@ When ready, it prints one line for each listener on standard output.";
 /// Flags of `cutover proxy`.
 #[derive(Debug, Args)]
 #[command(after_long_help = PROXY_EXAMPLES)]
-#[command(group = ArgGroup::new("table").args(["control", "bootstrap"]).required(true).multiple(true))]
+#[command(group = table_source())]
 pub(crate) struct ProxyArgs {
     /// The control plane's listen address, as http://HOST:PORT.
     #[arg(long, value_name = "URL", env = "CUTOVER_CONTROL")]
@@ -85,6 +85,14 @@ pub(crate) struct ProxyArgs {
     /// Where the proxy's own spans go, instead of the control plane: an OTLP/gRPC endpoint.
     #[arg(long, value_name = "URL")]
     pub(crate) otlp: Option<String>,
+}
+
+/// A proxy routes by a table from at least one of these.
+fn table_source() -> ArgGroup {
+    ArgGroup::new("table")
+        .args(["control", "bootstrap"])
+        .required(true)
+        .multiple(true)
 }
 
 const CONTROL_EXAMPLES: &str = "\

@@ -96,7 +96,7 @@ impl List {
             Outcome::Good => "all good\n".to_owned(),
             Outcome::Bad | Outcome::Mistakes => {
                 format!(
-                    "{} mistakes, {} failed\n",
+                    "mistakes: {}, failed: {}\n",
                     count(Grade::Mistake),
                     count(Grade::Failed)
                 )

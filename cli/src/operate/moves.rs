@@ -4,9 +4,10 @@ use cutover_proto::cutover::v1::{MoveRampRequest, RampMove, Status};
 
 use super::client::Client;
 use super::json::{self, Shape};
-use super::{print, scope, view};
+use super::{scope, view};
 use crate::args::{MoveArgs, Output, PromoteArgs};
 use crate::failure::{Failure, Outcome};
+use crate::output::print;
 
 /// Stops the ramp where it is.
 pub(crate) async fn pause(args: MoveArgs) -> Result<Outcome, Failure> {

@@ -9,9 +9,10 @@ use cutover_proto::cutover::v1::{
 
 use super::client::Client;
 use super::json::{self, Shape};
-use super::{print, scope, view};
+use super::{scope, view};
 use crate::args::{Output, StatusArgs};
 use crate::failure::{Failure, Outcome};
+use crate::output::print;
 use crate::text;
 
 /// Clears a terminal and goes to its first line.

@@ -1,16 +1,13 @@
 //! The state as text: ramps with their gates, methods with both arms, differences, proxies.
 
+mod method;
+
 use std::fmt::Write;
 
-use cutover_proto::cutover::v1::{
-    Arm, ArmStatus, Gate, MethodStatus, OperationStatus, Phase, RampStatus, Status, VerdictKind,
-};
+use cutover_proto::cutover::v1::{Gate, Phase, RampStatus, Status, VerdictKind};
 
 use super::scope::ALL;
-use crate::text::{self, Table, length, micros, percent, share};
-
-/// Most differing fields, and most operations, shown of one method.
-const MAX_SHOWN: usize = 8;
+use crate::text::{self, Table, length, percent};
 
 /// The whole state.
 pub(super) fn status(status: &Status) -> String {
@@ -38,7 +35,7 @@ pub(super) fn status(status: &Status) -> String {
     out.push_str(&ramps(status, None));
     for method in &status.methods {
         out.push('\n');
-        out.push_str(&self::method(method));
+        out.push_str(&method::show(method));
     }
     out.push_str(&proxies(status));
     out
@@ -137,123 +134,6 @@ pub(super) fn gate(gate: &Gate) -> String {
     out
 }
 
-fn method(method: &MethodStatus) -> String {
-    let mut out = String::new();
-    let weight = percent(method.weight_bp);
-    line(
-        &mut out,
-        format_args!("{}  {weight}, by {}", method.method, method.weight_owner),
-    );
-    let mut table = Table::new(&[
-        "ARM", "CALLS", "/S", "ERRORS", "SHADOW", "P50", "P90", "P99", "SAMPLES",
-    ]);
-    for arm in &method.arms {
-        table.row(arm_row(arm));
-    }
-    out.push_str(&table.render());
-    if let Some(pairs) = &method.pairs {
-        let different = share(pairs.mismatched, pairs.compared);
-        line(
-            &mut out,
-            format_args!(
-                "  compared {} pairs, {} differed ({different}); only the candidate failed {}, \
-                 only the legacy {}",
-                pairs.compared,
-                pairs.mismatched,
-                pairs.only_candidate_failed,
-                pairs.only_legacy_failed
-            ),
-        );
-        let mut not: Vec<_> = pairs.not_compared.iter().filter(|(_, n)| **n > 0).collect();
-        not.sort();
-        if !not.is_empty() {
-            let reasons: Vec<String> = not.iter().map(|(why, n)| format!("{why} {n}")).collect();
-            line(
-                &mut out,
-                format_args!("  not compared: {}", reasons.join(", ")),
-            );
-        }
-    }
-    for field in method.fields.iter().take(MAX_SHOWN) {
-        let noisy = if field.noisy {
-            " (noise: it differs by itself)"
-        } else {
-            ""
-        };
-        let (path, kind, pairs) = (&field.path, &field.kind, field.pairs);
-        line(
-            &mut out,
-            format_args!("    differs: {path}, {kind}, in {pairs} pairs{noisy}"),
-        );
-    }
-    if method.fields.len() > MAX_SHOWN {
-        line(
-            &mut out,
-            format_args!("    and {} more fields", method.fields.len() - MAX_SHOWN),
-        );
-    }
-    out.push_str(&traces(method));
-    out
-}
-
-fn arm_row(arm: &ArmStatus) -> Vec<String> {
-    let latency = arm.latency.unwrap_or_default();
-    let time = |us| {
-        if latency.count == 0 {
-            "-".to_owned()
-        } else {
-            micros(us)
-        }
-    };
-    vec![
-        arm_word(arm.arm()).to_owned(),
-        arm.calls.to_string(),
-        format!("{:.1}", arm.calls_per_second),
-        format!("{} ({})", arm.failures, share(arm.failures, arm.calls)),
-        arm.shadow_calls.to_string(),
-        time(latency.p50_us),
-        time(latency.p90_us),
-        time(latency.p99_us),
-        latency.count.to_string(),
-    ]
-}
-
-fn traces(method: &MethodStatus) -> String {
-    let mut out = String::new();
-    let Some(traces) = method.traces.as_ref().filter(|traces| traces.compared > 0) else {
-        return out;
-    };
-    let (compared, differed) = (traces.compared, traces.mismatched);
-    line(
-        &mut out,
-        format_args!("  compared {compared} pairs of traces, {differed} differed"),
-    );
-    for o in traces
-        .operations
-        .iter()
-        .filter(|o| is_odd(o))
-        .take(MAX_SHOWN)
-    {
-        let n_plus_one = if o.n_plus_one {
-            " (looks like N+1)"
-        } else {
-            ""
-        };
-        line(
-            &mut out,
-            format_args!(
-                "    operation {}: legacy {} calls, candidate {}; errors {} and {}{n_plus_one}",
-                o.key, o.legacy_calls, o.candidate_calls, o.legacy_errors, o.candidate_errors
-            ),
-        );
-    }
-    out
-}
-
-fn is_odd(o: &OperationStatus) -> bool {
-    o.more_in_candidate + o.more_in_legacy > 0 || o.legacy_errors != o.candidate_errors
-}
-
 fn proxies(status: &Status) -> String {
     let mut out = String::from("\nproxies\n");
     let mut table = Table::new(&["HOST", "INSTANCE", "VERSION", "GENERATION", "STATE"]);
@@ -279,15 +159,6 @@ fn proxies(status: &Status) -> String {
     out
 }
 
-/// `legacy` or `candidate`.
-pub(super) fn arm_word(arm: Arm) -> &'static str {
-    match arm {
-        Arm::Legacy => "legacy",
-        Arm::Candidate => "candidate",
-        Arm::Unspecified => "unknown arm",
-    }
-}
-
 fn phase_word(phase: Phase) -> &'static str {
     match phase {
         Phase::Progressing => "Progressing",
@@ -308,6 +179,6 @@ fn verdict_word(kind: VerdictKind) -> &'static str {
 }
 
 /// Adds a line. Writing to a `String` can't fail.
-pub(super) fn line(out: &mut String, arguments: std::fmt::Arguments<'_>) {
+pub(in crate::operate) fn line(out: &mut String, arguments: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{arguments}");
 }

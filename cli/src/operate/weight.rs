@@ -5,9 +5,10 @@ use cutover_proto::cutover::v1::{GetStatusResponse, SetWeightRequest, Status};
 
 use super::client::Client;
 use super::json::{self, Shape};
-use super::{print, scope};
+use super::scope;
 use crate::args::{Output, WeightArgs};
 use crate::failure::{Failure, Outcome};
+use crate::output::print;
 use crate::text::{self, Table};
 
 /// What the words on the command line ask for.
