@@ -101,7 +101,10 @@ impl Descriptors {
     /// The paths of all methods.
     #[must_use]
     pub fn paths(&self) -> BTreeSet<MethodPath> {
-        self.methods.values().map(|method| method.path.clone()).collect()
+        self.methods
+            .values()
+            .map(|method| method.path.clone())
+            .collect()
     }
 
     fn from_pool(pool: &DescriptorPool) -> Descriptors {
@@ -120,7 +123,11 @@ impl Method {
     /// `None` where the names are outside what a path can hold, which no compiler lets through.
     fn new(method: &MethodDescriptor) -> Option<Method> {
         let service = method.parent_service().full_name().to_owned();
-        let options = method.method_descriptor_proto().options.clone().unwrap_or_default();
+        let options = method
+            .method_descriptor_proto()
+            .options
+            .clone()
+            .unwrap_or_default();
         Some(Method {
             path: MethodPath::new(&service, method.name()).ok()?,
             client_streaming: method.is_client_streaming(),
@@ -146,12 +153,18 @@ mod tests {
         let descriptors = Descriptors::decode(SET).unwrap();
         assert_eq!(descriptors.paths().len(), 7);
         let method = |name: &str| {
-            descriptors.method(&format!("/gazetteer.v1.GazetteerService/{name}")).unwrap()
+            descriptors
+                .method(&format!("/gazetteer.v1.GazetteerService/{name}"))
+                .unwrap()
         };
         assert_eq!(method("GetPlace").side_effects, SideEffects::None);
         assert_eq!(method("RecordVisit").side_effects, SideEffects::Possible);
         assert!(method("Suggest").client_streaming && method("Suggest").server_streaming);
-        assert!(descriptors.method("/gazetteer.v1.GazetteerService/Nope").is_none());
+        assert!(
+            descriptors
+                .method("/gazetteer.v1.GazetteerService/Nope")
+                .is_none()
+        );
     }
 
     #[test]
@@ -159,8 +172,15 @@ mod tests {
         let set = FileDescriptorSet::decode(cutover_proto::cutover::FILE_DESCRIPTOR_SET).unwrap();
         let files = set.file.iter().rev().chain(&set.file).cloned();
         let paths = Descriptors::from_files(files).unwrap().paths();
-        let encoded = set.file.iter().rev().map(FileDescriptorProto::encode_to_vec);
-        assert_eq!(Descriptors::from_encoded_files(encoded).unwrap().paths(), paths);
+        let encoded = set
+            .file
+            .iter()
+            .rev()
+            .map(FileDescriptorProto::encode_to_vec);
+        assert_eq!(
+            Descriptors::from_encoded_files(encoded).unwrap().paths(),
+            paths
+        );
         assert!(paths.iter().any(|path| path.method() == "Sync"));
     }
 

@@ -5,6 +5,7 @@
 //! logarithms of e-values. Only counters go in, so the evidence of replicas adds up.
 
 mod betting;
+mod capital;
 mod coin;
 mod counters;
 mod gates;

@@ -19,7 +19,11 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Histogram { counts: Box::new([0; BUCKETS]), count: 0, sum_us: 0 }
+        Histogram {
+            counts: Box::new([0; BUCKETS]),
+            count: 0,
+            sum_us: 0,
+        }
     }
 }
 
@@ -53,7 +57,11 @@ impl Histogram {
     /// Lower edge of a bucket, µs: 0 for bucket 0.
     #[must_use]
     pub fn lower_edge_us(bucket: usize) -> f64 {
-        if bucket == 0 { 0.0 } else { Self::upper_edge_us(bucket - 1) }
+        if bucket == 0 {
+            0.0
+        } else {
+            Self::upper_edge_us(bucket - 1)
+        }
     }
 
     /// Counts one duration.
@@ -77,7 +85,10 @@ impl Histogram {
     /// last.
     #[must_use]
     pub fn from_buckets(buckets: impl IntoIterator<Item = (u32, u64)>, sum_us: u64) -> Histogram {
-        let mut histogram = Histogram { sum_us, ..Histogram::default() };
+        let mut histogram = Histogram {
+            sum_us,
+            ..Histogram::default()
+        };
         for (index, count) in buckets {
             let index = usize::try_from(index).unwrap_or(BUCKETS).min(BUCKETS - 1);
             histogram.counts[index] = histogram.counts[index].saturating_add(count);
@@ -88,7 +99,9 @@ impl Histogram {
 
     /// The buckets that aren't empty, by rising index.
     pub fn buckets(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
-        (0u32..).zip(self.counts.iter().copied()).filter(|(_, count)| *count > 0)
+        (0u32..)
+            .zip(self.counts.iter().copied())
+            .filter(|(_, count)| *count > 0)
     }
 
     /// How many durations.
@@ -147,8 +160,12 @@ mod tests {
         assert_eq!(Histogram::bucket_of(us(1023)), 80);
         assert_eq!(Histogram::bucket_of(Duration::MAX), 255);
         for bucket in 1..255 {
-            let middle = Histogram::lower_edge_us(bucket).midpoint(Histogram::upper_edge_us(bucket));
-            assert_eq!(Histogram::bucket_of(Duration::from_secs_f64(middle / 1e6)), bucket.max(1));
+            let middle =
+                Histogram::lower_edge_us(bucket).midpoint(Histogram::upper_edge_us(bucket));
+            assert_eq!(
+                Histogram::bucket_of(Duration::from_secs_f64(middle / 1e6)),
+                bucket.max(1)
+            );
         }
     }
 

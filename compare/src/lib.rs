@@ -2,20 +2,18 @@
 //! of them: message diff, evidence, verdict and trace diff. Pure: bytes and counters in, findings
 //! out; no I/O, no clock, no randomness.
 
+mod descriptors;
 mod difference;
 mod histogram;
 mod message;
 
-pub mod descriptors;
 pub mod evidence;
 pub mod observation;
 pub mod trace;
 
 pub use descriptors::{DescriptorError, Descriptors, Method, SideEffects};
 pub use difference::{Comparison, Difference, Kind, MAX_DIFFERENCES, Redaction};
-pub use evidence::{
-    CallCell, GateAnswer, MethodEvidence, PairCell, Verdict, VerdictKind, judge,
-};
+pub use evidence::{CallCell, GateAnswer, MethodEvidence, PairCell, Verdict, VerdictKind, judge};
 pub use histogram::Histogram;
 pub use message::compare;
 pub use observation::{Message, Observation, is_failure};

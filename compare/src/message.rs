@@ -5,6 +5,7 @@
 mod finding;
 mod inflate;
 mod list;
+mod place;
 mod scalar;
 mod signature;
 mod unpack;
@@ -17,10 +18,16 @@ use crate::descriptors::Method;
 use crate::difference::{Comparison, Kind, Redaction};
 use crate::observation::{Message, Observation, code_name};
 use finding::Findings;
-use walk::{Place, Walk};
+use place::Place;
+use walk::Walk;
 
 /// Trailers that are never compared, let alone stored.
-const SECRET_TRAILERS: [&str; 4] = ["authorization", "cookie", "set-cookie", "proxy-authorization"];
+const SECRET_TRAILERS: [&str; 4] = [
+    "authorization",
+    "cookie",
+    "set-cookie",
+    "proxy-authorization",
+];
 /// Path of differences in the status code. No rule can ignore it.
 const STATUS: &str = "grpc_status";
 /// Path of differences in the status message.
@@ -43,7 +50,12 @@ pub fn compare(
     redaction: &Redaction,
 ) -> Comparison {
     let findings = Findings::new(rules, redaction);
-    let mut walk = Walk::new(rules, redaction, method.output.parent_pool().clone(), findings);
+    let mut walk = Walk::new(
+        rules,
+        redaction,
+        method.output.parent_pool().clone(),
+        findings,
+    );
     if legacy.status == candidate.status {
         compare_status_message(&mut walk, legacy, candidate);
         compare_details(&mut walk, legacy, candidate);
@@ -54,7 +66,11 @@ pub fn compare(
     compare_trailers(&mut walk, legacy, candidate);
     let counts = [legacy, candidate].map(|observation| observation.messages.len());
     if counts[0] != counts[1] && legacy.status == candidate.status {
-        walk.findings.plain(MESSAGES, Kind::MessageCount, counts.map(|count| count.to_string()));
+        walk.findings.plain(
+            MESSAGES,
+            Kind::MessageCount,
+            counts.map(|count| count.to_string()),
+        );
     }
     for (one, other) in legacy.messages.iter().zip(&candidate.messages) {
         compare_message(&mut walk, method, (legacy, one), (candidate, other));
@@ -65,7 +81,11 @@ pub fn compare(
 fn compare_status_message(walk: &mut Walk<'_>, legacy: &Observation, candidate: &Observation) {
     if legacy.status_message != candidate.status_message && !walk.rule.ignores(STATUS_MESSAGE) {
         let texts = [&legacy.status_message, &candidate.status_message];
-        walk.findings.text(STATUS_MESSAGE, Kind::Status, texts.map(|text| text.as_str()));
+        walk.findings.text(
+            STATUS_MESSAGE,
+            Kind::Status,
+            texts.map(|text| text.as_str()),
+        );
     }
 }
 
@@ -73,7 +93,9 @@ fn compare_details(walk: &mut Walk<'_>, legacy: &Observation, candidate: &Observ
     if legacy.details == candidate.details || walk.rule.ignores(DETAILS) {
         return;
     }
-    let Some(status) = unpack::status_descriptor() else { return };
+    let Some(status) = unpack::status_descriptor() else {
+        return;
+    };
     let decode = |bytes: &bytes::Bytes| DynamicMessage::decode(status.clone(), bytes.clone());
     match (decode(&legacy.details), decode(&candidate.details)) {
         (Ok(one), Ok(other)) => {
@@ -83,7 +105,8 @@ fn compare_details(walk: &mut Walk<'_>, legacy: &Observation, candidate: &Observ
         }
         _ => {
             let bytes = [&legacy.details, &candidate.details];
-            walk.findings.bytes(DETAILS, Kind::Details, bytes.map(|bytes| bytes.as_ref()));
+            walk.findings
+                .bytes(DETAILS, Kind::Details, bytes.map(|bytes| bytes.as_ref()));
         }
     }
 }
@@ -96,11 +119,14 @@ fn compare_trailers(walk: &mut Walk<'_>, legacy: &Observation, candidate: &Obser
         }
         let values = |observation: &Observation| {
             let all = observation.trailers.iter().filter(|(key, _)| *key == name);
-            all.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ")
+            all.map(|(_, value)| value.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         let (one, other) = (values(legacy), values(candidate));
         if one != other {
-            walk.findings.text(&format!("trailer.{name}"), Kind::Trailer, [&one, &other]);
+            walk.findings
+                .text(&format!("trailer.{name}"), Kind::Trailer, [&one, &other]);
         }
     }
 }
@@ -112,7 +138,9 @@ fn compare_message(
     candidate: (&Observation, &Message),
 ) {
     let encoding = |side: (&Observation, &Message)| {
-        side.1.compressed.then(|| side.0.encoding.clone().unwrap_or_default())
+        side.1
+            .compressed
+            .then(|| side.0.encoding.clone().unwrap_or_default())
     };
     if legacy.1.bytes == candidate.1.bytes && encoding(legacy) == encoding(candidate) {
         return;
@@ -132,5 +160,4 @@ fn compare_message(
 }
 
 #[cfg(test)]
-#[path = "message/tests.rs"]
 mod tests;

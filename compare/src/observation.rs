@@ -70,7 +70,9 @@ pub fn is_failure(status: u32) -> bool {
 /// `NOT_FOUND` for 5; the number itself where gRPC has no such code.
 #[must_use]
 pub fn code_name(status: u32) -> String {
-    let known = usize::try_from(status).ok().and_then(|code| CODE_NAMES.get(code));
+    let known = usize::try_from(status)
+        .ok()
+        .and_then(|code| CODE_NAMES.get(code));
     known.map_or_else(|| status.to_string(), |name| (*name).to_owned())
 }
 
@@ -80,8 +82,10 @@ mod tests {
 
     #[test]
     fn the_callers_doing_is_no_failure_of_the_arm() {
-        let failures: Vec<String> =
-            (0..=17).filter(|code| is_failure(*code)).map(code_name).collect();
+        let failures: Vec<String> = (0..=17)
+            .filter(|code| is_failure(*code))
+            .map(code_name)
+            .collect();
         let expected = [
             "UNKNOWN",
             "DEADLINE_EXCEEDED",

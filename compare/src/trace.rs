@@ -92,5 +92,4 @@ impl Span {
 }
 
 #[cfg(test)]
-#[path = "trace/tests.rs"]
 mod tests;

@@ -46,7 +46,11 @@ fn edge(from: f64, to: f64, inside: impl Fn(f64) -> bool) -> f64 {
     let (mut near, mut far) = (from, to);
     for _ in 0..60 {
         let middle = near.midpoint(far);
-        if inside(middle) { near = middle } else { far = middle }
+        if inside(middle) {
+            near = middle
+        } else {
+            far = middle
+        }
     }
     far
 }
@@ -68,13 +72,16 @@ mod tests {
 
     /// A small generator, so that the tosses are the same everywhere (SplitMix64).
     fn tosses(seed: u64) -> impl Iterator<Item = bool> {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        std::iter::repeat_with(move || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = state;
+        let mix = |mut z: u64| {
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            (z ^ (z >> 31)) >> 63 == 1
+            z ^ (z >> 31)
+        };
+        // Mixed, because neighbouring states would give the same tosses, shifted by one.
+        let mut state = mix(seed);
+        std::iter::repeat_with(move || {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            mix(state) >> 63 == 1
         })
     }
 
@@ -102,7 +109,10 @@ mod tests {
     fn looking_after_every_toss_does_not_inflate_the_error() {
         let share = rejected(|n, s| ln_e_two_sided(n, s, 0.5) >= LN_20);
         assert!(share <= 0.05, "{share}");
-        assert!(share >= 0.005, "a test without power proves nothing: {share}");
+        assert!(
+            share >= 0.005,
+            "a test without power proves nothing: {share}"
+        );
     }
 
     #[test]

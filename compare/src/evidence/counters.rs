@@ -76,7 +76,14 @@ impl MethodEvidence {
         let same = |cell: &CallCell| (cell.weight, cell.arm, cell.role) == (weight, arm, role);
         let index = self.calls.iter().position(same).unwrap_or_else(|| {
             let latency = Histogram::default();
-            self.calls.push(CallCell { weight, arm, role, calls: 0, failures: 0, latency });
+            self.calls.push(CallCell {
+                weight,
+                arm,
+                role,
+                calls: 0,
+                failures: 0,
+                latency,
+            });
             self.calls.len() - 1
         });
         &mut self.calls[index]
@@ -116,7 +123,8 @@ mod tests {
         cell.latency.record(Duration::from_millis(2));
         one.pairs.compared = 2;
         let mut two = one.clone();
-        two.cell(Weight::FULL, Arm::Candidate, Role::Primary).failures = 1;
+        two.cell(Weight::FULL, Arm::Candidate, Role::Primary)
+            .failures = 1;
         one.merge(&two);
         assert_eq!(one.calls.len(), 2);
         assert_eq!(one.calls[0].calls, 6);

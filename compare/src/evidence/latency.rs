@@ -23,7 +23,11 @@ pub fn p_quantile_bounds(histogram: &Histogram, q: f64, alpha: f64) -> (f64, Opt
         |bucket: &usize| ln_e_rate_below(n, histogram.count_above(*bucket), tail) >= threshold;
     let below = edges.partition_point(too_many_above);
     let above = edges.partition_point(|bucket| !few_above(bucket));
-    let low = if below == 0 { 0.0 } else { Histogram::upper_edge_us(below - 1) };
+    let low = if below == 0 {
+        0.0
+    } else {
+        Histogram::upper_edge_us(below - 1)
+    };
     let high = (above < edges.len()).then(|| Histogram::upper_edge_us(above));
     (low, high)
 }
@@ -69,7 +73,8 @@ pub fn shift(
     Some(Shift {
         at_us: Histogram::upper_edge_us(worst),
         distance: distance(&worst),
-        radius: radius(legacy.count(), min_calls, half) + radius(candidate.count(), min_calls, half),
+        radius: radius(legacy.count(), min_calls, half)
+            + radius(candidate.count(), min_calls, half),
     })
 }
 
@@ -87,7 +92,11 @@ fn constant(alpha: f64) -> f64 {
     let (mut low, mut high) = (1.0, 400.0);
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
-        if error(middle) > alpha { low = middle } else { high = middle }
+        if error(middle) > alpha {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     high
 }
@@ -102,7 +111,9 @@ fn error(c: f64) -> f64 {
         let square = gamma * gamma;
         4.0 * (-square * c).exp() * (1.0 + 1.0 / ((square - 1.0) * eta.ln()))
     };
-    (1..2000).map(|step| of_eta(1.0 + f64::from(step) * 1e-4)).fold(f64::INFINITY, f64::min)
+    (1..2000)
+        .map(|step| of_eta(1.0 + f64::from(step) * 1e-4))
+        .fold(f64::INFINITY, f64::min)
 }
 
 #[cfg(test)]
@@ -132,7 +143,10 @@ mod tests {
         let many = histogram((0..20_000).map(|i| 100 + i % 1000));
         let (low, high) = p_quantile_bounds(&many, 0.99, 0.01);
         assert!(low > 800.0 && low < 1090.0, "{low}");
-        assert!(high.is_some_and(|high| (1090.0..1300.0).contains(&high)), "{high:?}");
+        assert!(
+            high.is_some_and(|high| (1090.0..1300.0).contains(&high)),
+            "{high:?}"
+        );
     }
 
     #[test]

@@ -21,11 +21,17 @@ pub struct FieldNoise {
 #[must_use]
 pub fn noisy(fields: &[FieldNoise], alpha: f64) -> Vec<bool> {
     let discordant = |field: &FieldNoise| field.only_other + field.only_repeat;
-    let ln_e: Vec<f64> =
-        fields.iter().map(|field| ln_e_above(discordant(field), field.only_other, 0.5)).collect();
+    let ln_e: Vec<f64> = fields
+        .iter()
+        .map(|field| ln_e_above(discordant(field), field.only_other, 0.5))
+        .collect();
     let stands_out = e_bh(&ln_e, alpha);
     let repeats_differ = |field: &FieldNoise| field.only_repeat + field.both > 0;
-    fields.iter().zip(stands_out).map(|(field, out)| repeats_differ(field) && !out).collect()
+    fields
+        .iter()
+        .zip(stands_out)
+        .map(|(field, out)| repeats_differ(field) && !out)
+        .collect()
 }
 
 #[cfg(test)]
@@ -34,8 +40,11 @@ mod tests {
 
     #[test]
     fn tells_noise_from_a_wrong_field() {
-        let field =
-            |only_other, only_repeat, both| FieldNoise { only_other, only_repeat, both };
+        let field = |only_other, only_repeat, both| FieldNoise {
+            only_other,
+            only_repeat,
+            both,
+        };
         let fields = [
             field(0, 0, 40),  // A random id: it differs always and everywhere.
             field(12, 9, 3),  // Flaky in both arms alike.

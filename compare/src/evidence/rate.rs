@@ -1,7 +1,8 @@
 //! Is a rate below a bound? With little or nothing seen, a prior that lies wholly below the bound
 //! proves it a quarter sooner than a uniform one.
 
-use super::special::{ln_mean_exp, times_ln};
+use super::capital::Capital;
+use super::special::times_ln;
 
 /// How many points the prior has: `p0 * 2^-j` for j from 1.
 const GRID: i32 = 7;
@@ -9,7 +10,7 @@ const GRID: i32 = 7;
 /// ln e-value against "ones come with chance at least `p0`", for `s` ones among `n`.
 #[must_use]
 pub fn ln_e_rate_below(n: u64, s: u64, p0: f64) -> f64 {
-    ln_e(n.saturating_sub(s) as f64, s.min(n) as f64, p0)
+    capital(n, s, p0).ln_e()
 }
 
 /// How many observations without a single one prove a rate below `p0` at level `alpha`; `None`
@@ -19,16 +20,17 @@ pub fn clean_needed(p0: f64, alpha: f64) -> Option<u64> {
     if !(p0 > 0.0 && p0 < 1.0) {
         return None;
     }
-    super::gates::least(|n| ln_e(n as f64, 0.0, p0) >= -alpha.ln())
+    super::gates::least(|n| ln_e_rate_below(n, 0, p0) >= -alpha.ln())
 }
 
-pub(super) fn ln_e(zeros: f64, ones: f64, p0: f64) -> f64 {
-    let terms = (1..=GRID).map(|j| {
+/// The bets against "ones come with chance at least `p0`".
+pub(super) fn capital(n: u64, s: u64, p0: f64) -> Capital {
+    let (zeros, ones) = (n.saturating_sub(s) as f64, s.min(n) as f64);
+    Capital::new((1..=GRID).map(|j| {
         let share = f64::from(-j).exp2();
         let zero = (-p0 * share).ln_1p() - (-p0).ln_1p();
         zeros * zero + times_ln(ones, share)
-    });
-    ln_mean_exp(&terms.collect::<Vec<_>>())
+    }))
 }
 
 #[cfg(test)]

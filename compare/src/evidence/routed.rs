@@ -1,12 +1,13 @@
 //! Does the candidate fail more on the calls that were routed to it? No pairs here: only how many
 //! calls each arm answered and failed, at each weight.
 
-use super::special::{ln_mean_exp, times_ln};
+use super::capital::Capital;
+use super::special::times_ln;
 
 /// How many times as often the candidate may fail, as alternatives to "not more often".
 const RATIOS: [f64; 8] = [1.25, 1.5, 2.0, 4.0, 8.0, 16.0, 64.0, 1024.0];
-/// Most failure rates in the grid of [`ln_e_fails_no_more`].
-const MAX_RATES: i32 = 24;
+/// Smallest margin that is told from none.
+const MIN_MARGIN: f64 = 1e-9;
 
 /// Primary calls at one weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -24,23 +25,16 @@ pub struct Step {
 }
 
 impl Step {
-    /// As if everything had been seen so many times.
-    pub(super) fn scaled(&self, times: f64) -> Step {
-        Step {
-            share: self.share,
-            candidate_calls: self.candidate_calls * times,
-            candidate_failures: self.candidate_failures * times,
-            legacy_calls: self.legacy_calls * times,
-            legacy_failures: self.legacy_failures * times,
-        }
-    }
-
     /// The share to test with: a caller with many calls and a sticky key can make the candidate's
     /// real share larger than the weight, and its failures with it. The larger one errs towards
     /// keeping the candidate.
     fn larger_share(&self) -> f64 {
         let calls = self.candidate_calls + self.legacy_calls;
-        let observed = if calls > 0.0 { self.candidate_calls / calls } else { 0.0 };
+        let observed = if calls > 0.0 {
+            self.candidate_calls / calls
+        } else {
+            0.0
+        };
         self.share.max(observed)
     }
 }
@@ -49,7 +43,7 @@ impl Step {
 /// failures: which share of them came from the candidate?
 #[must_use]
 pub fn ln_e_fails_more(steps: &[Step], ratio: f64) -> f64 {
-    let terms = RATIOS.iter().map(|factor| {
+    let bets = RATIOS.iter().map(|factor| {
         let of_step = |step: &Step| {
             let share = step.larger_share();
             if share <= 0.0 || share >= 1.0 {
@@ -62,7 +56,7 @@ pub fn ln_e_fails_more(steps: &[Step], ratio: f64) -> f64 {
         };
         steps.iter().map(of_step).sum()
     });
-    ln_mean_exp(&terms.collect::<Vec<f64>>())
+    Capital::new(bets).ln_e()
 }
 
 /// ln e-value against "the candidate's failure rate is higher by at least `margin`".
@@ -73,27 +67,34 @@ pub fn ln_e_fails_more(steps: &[Step], ratio: f64) -> f64 {
 /// The null is convex, so this is an e-value for all of it.
 #[must_use]
 pub fn ln_e_fails_no_more(steps: &[Step], margin: f64) -> f64 {
+    capital(steps, margin).ln_e()
+}
+
+/// The bets of [`ln_e_fails_no_more`].
+pub(super) fn capital(steps: &[Step], margin: f64) -> Capital {
     if margin >= 1.0 {
-        return f64::INFINITY;
+        return Capital::new([f64::INFINITY]);
     }
-    let margin = margin.max(1e-9);
-    let steps: Vec<&Step> = steps.iter().filter(|s| s.share > 0.0 && s.share < 1.0).collect();
-    let rates = (6.0 - margin.log2()).ceil().clamp(1.0, f64::from(MAX_RATES)) as i32;
-    let terms = (0..rates).map(|j| {
-        // From 1/64 of the margin upwards, doubling.
+    let margin = margin.max(MIN_MARGIN);
+    let steps: Vec<&Step> = steps
+        .iter()
+        .filter(|s| s.share > 0.0 && s.share < 1.0)
+        .collect();
+    // From 1/64 of the margin upwards, doubling, to one half.
+    let rates = (6.0 - margin.log2()).ceil() as i32;
+    Capital::new((0..rates).map(|j| {
         let rate = (margin / 64.0 * f64::from(j).exp2()).min(0.5);
         let of_step = |step: &&Step| {
             let (candidate, legacy) = nearest_null(rate, step.share, margin);
-            let ln = |calls: f64, failures: f64, null: f64| {
+            let grown = |calls: f64, failures: f64, null: f64| {
                 times_ln(failures, rate / null)
                     + times_ln(calls - failures, (1.0 - rate) / (1.0 - null))
             };
-            ln(step.candidate_calls, step.candidate_failures, candidate)
-                + ln(step.legacy_calls, step.legacy_failures, legacy)
+            grown(step.candidate_calls, step.candidate_failures, candidate)
+                + grown(step.legacy_calls, step.legacy_failures, legacy)
         };
         steps.iter().map(of_step).sum()
-    });
-    ln_mean_exp(&terms.collect::<Vec<f64>>())
+    }))
 }
 
 /// The pair (candidate's rate, legacy's rate) with a distance of `margin` that is nearest to

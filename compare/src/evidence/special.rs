@@ -13,9 +13,8 @@ pub(super) fn ln_gamma(x: f64) -> f64 {
         x += 1.0;
     }
     let r = 1.0 / (x * x);
-    let series = (1.0 / 12.0
-        - r * (1.0 / 360.0 - r * (1.0 / 1260.0 - r * (1.0 / 1680.0 - r / 1188.0))))
-        / x;
+    let series =
+        (1.0 / 12.0 - r * (1.0 / 360.0 - r * (1.0 / 1260.0 - r * (1.0 / 1680.0 - r / 1188.0)))) / x;
     let half_ln_two_pi = 0.5 * std::f64::consts::TAU.ln();
     (x - 0.5) * x.ln() - x + half_ln_two_pi + series - f64::ln(shift)
 }
@@ -59,12 +58,20 @@ pub(super) fn ln_mean_exp(terms: &[f64]) -> f64 {
 
 /// `count * ln(ratio)`, where nothing counted adds nothing even if the ratio is zero.
 pub(super) fn times_ln(count: f64, ratio: f64) -> f64 {
-    if count == 0.0 { 0.0 } else { count * ratio.ln() }
+    if count == 0.0 {
+        0.0
+    } else {
+        count * ratio.ln()
+    }
 }
 
 /// ln(1 - exp(y)) for y <= 0.
 fn ln_one_minus_exp(y: f64) -> f64 {
-    if y > -std::f64::consts::LN_2 { (-y.exp_m1()).ln() } else { (-y.exp()).ln_1p() }
+    if y > -std::f64::consts::LN_2 {
+        (-y.exp_m1()).ln()
+    } else {
+        (-y.exp()).ln_1p()
+    }
 }
 
 /// ln I_x(a, b) by its continued fraction (Lentz), which converges fast for x below the mean.

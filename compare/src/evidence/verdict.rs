@@ -70,7 +70,11 @@ pub fn judge(gates: &Gates, weight: Weight, group: &[&MethodEvidence]) -> Verdic
     for method in group {
         evidence.merge(method);
     }
-    let question = Question { gates, weight, evidence: &evidence };
+    let question = Question {
+        gates,
+        weight,
+        evidence: &evidence,
+    };
     let mut answers: Vec<GateAnswer> = [
         question.min_calls(),
         question.paired_errors(),
@@ -83,10 +87,14 @@ pub fn judge(gates: &Gates, weight: Weight, group: &[&MethodEvidence]) -> Verdic
     .collect();
     // Stable: among equals the order above stays.
     answers.sort_by_key(|answer| std::cmp::Reverse(answer.verdict));
-    let kind = answers.first().map_or(VerdictKind::Wait, |answer| answer.verdict);
-    Verdict { kind, gates: answers }
+    let kind = answers
+        .first()
+        .map_or(VerdictKind::Wait, |answer| answer.verdict);
+    Verdict {
+        kind,
+        gates: answers,
+    }
 }
 
 #[cfg(test)]
-#[path = "verdict_tests.rs"]
 mod tests;

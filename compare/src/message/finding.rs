@@ -17,7 +17,11 @@ pub(super) struct Findings<'a> {
 
 impl<'a> Findings<'a> {
     pub(super) fn new(rules: &'a CompareRules, redaction: &'a Redaction) -> Findings<'a> {
-        Findings { rules, redaction, comparison: Comparison::default() }
+        Findings {
+            rules,
+            redaction,
+            comparison: Comparison::default(),
+        }
     }
 
     /// Whether values at this path may be stored.
@@ -76,7 +80,13 @@ impl<'a> Findings<'a> {
             return;
         }
         let path = path.to_owned();
-        all.push(Difference { path, kind, legacy, candidate, sufficient_relative });
+        all.push(Difference {
+            path,
+            kind,
+            legacy,
+            candidate,
+            sufficient_relative,
+        });
     }
 
     pub(super) fn done(self) -> Comparison {

@@ -27,7 +27,10 @@ pub(super) fn plain_bytes(message: &Message, encoding: Option<&str>) -> Result<B
 fn inflate(decoder: impl Read) -> Result<Bytes, String> {
     let mut plain = Vec::new();
     let limit = MAX_INFLATED_BYTES as u64 + 1;
-    decoder.take(limit).read_to_end(&mut plain).map_err(|_| "broken compression".to_owned())?;
+    decoder
+        .take(limit)
+        .read_to_end(&mut plain)
+        .map_err(|_| "broken compression".to_owned())?;
     bounded(plain.into())
 }
 
@@ -48,7 +51,10 @@ mod tests {
     use super::*;
 
     fn compressed(bytes: Vec<u8>) -> Message {
-        Message { compressed: true, bytes: bytes.into() }
+        Message {
+            compressed: true,
+            bytes: bytes.into(),
+        }
     }
 
     fn gzip(plain: &[u8]) -> Message {
@@ -70,13 +76,23 @@ mod tests {
     fn a_bomb_stops_at_the_bound() {
         let bomb = gzip(&vec![0; MAX_INFLATED_BYTES + 1]);
         assert!(bomb.bytes.len() < 200_000);
-        assert!(plain_bytes(&bomb, Some("gzip")).unwrap_err().starts_with("larger than"));
+        assert!(
+            plain_bytes(&bomb, Some("gzip"))
+                .unwrap_err()
+                .starts_with("larger than")
+        );
     }
 
     #[test]
     fn refuses_broken_and_unknown_compression() {
         let message = compressed(b"not gzip".to_vec());
-        for encoding in [None, Some("identity"), Some("gzip"), Some("deflate"), Some("snappy")] {
+        for encoding in [
+            None,
+            Some("identity"),
+            Some("gzip"),
+            Some("deflate"),
+            Some("snappy"),
+        ] {
             assert!(plain_bytes(&message, encoding).is_err(), "{encoding:?}");
         }
     }

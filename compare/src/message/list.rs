@@ -5,7 +5,8 @@ use std::collections::{HashMap, VecDeque};
 
 use prost_reflect::{FieldDescriptor, MapKey, Value};
 
-use super::walk::{Place, Rule, Walk};
+use super::place::{Place, Rule};
+use super::walk::Walk;
 use crate::difference::Kind;
 
 /// Elements of two lists that belong together.
@@ -35,7 +36,7 @@ impl Walk<'_> {
             Rule::Ordered | Rule::Unordered => self.signature(value, &element),
         };
         let of = |list: &[Value]| list.iter().map(signature).collect::<Vec<u64>>();
-        let (mut matched, rule) = (matching(&of(legacy), &of(candidate)), rule);
+        let mut matched = matching(&of(legacy), &of(candidate));
         if legacy.len() != candidate.len() {
             let lengths = [legacy, candidate].map(|list| list.len().to_string());
             self.find_plain(&place.path, Kind::Length, lengths);
@@ -52,9 +53,10 @@ impl Walk<'_> {
             }
         }
         if !matches!(rule, Rule::Keyed(_)) {
-            while let (Some(one), Some(other)) =
-                (matched.legacy.front().copied(), matched.candidate.front().copied())
-            {
+            while let (Some(one), Some(other)) = (
+                matched.legacy.front().copied(),
+                matched.candidate.front().copied(),
+            ) {
                 matched.legacy.pop_front();
                 matched.candidate.pop_front();
                 self.values(field, &legacy[one], &candidate[other], &element);
@@ -78,7 +80,9 @@ impl Walk<'_> {
     ) {
         let element = place.clone_element();
         let entry = field.kind();
-        let Some(entry) = entry.as_message() else { return };
+        let Some(entry) = entry.as_message() else {
+            return;
+        };
         let value_field = entry.map_entry_value_field();
         // Sorted, so that the same maps always give the same report.
         let mut keys: Vec<&MapKey> = legacy.keys().chain(candidate.keys()).collect();

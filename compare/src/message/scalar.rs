@@ -81,7 +81,10 @@ mod tests {
         assert_eq!(floats(f64::NAN, -f64::NAN, []), Floats::Equal);
         assert_eq!(floats(-0.0, 0.0, []), Floats::Equal);
         assert_eq!(floats(1.0, f64::NAN, []), Floats::Differ(None));
-        assert_eq!(floats(f64::INFINITY, f64::NEG_INFINITY, []), Floats::Differ(None));
+        assert_eq!(
+            floats(f64::INFINITY, f64::NEG_INFINITY, []),
+            Floats::Differ(None)
+        );
         assert!(matches!(floats(0.1 + 0.2, 0.3, []), Floats::Differ(Some(share)) if share < 1e-15));
     }
 
@@ -89,9 +92,19 @@ mod tests {
     fn either_bound_of_a_tolerance_suffices() {
         assert_eq!(floats(100.0, 101.0, tolerance(0.01, 0.0)), Floats::Equal);
         assert_eq!(floats(0.0, 1e-9, tolerance(0.0, 1e-6)), Floats::Equal);
-        assert!(matches!(floats(100.0, 102.0, tolerance(0.01, 0.1)), Floats::Differ(Some(_))));
-        assert!(matches!(floats(1e-9, 0.0, tolerance(0.5, 0.0)), Floats::Differ(Some(share)) if share == 1.0));
-        assert!(matches!(floats(f64::MAX, f64::MIN, []), Floats::Differ(Some(share)) if share == 2.0));
-        assert_eq!(floats(f64::INFINITY, 1.0, tolerance(1.0, 1e300)), Floats::Differ(None));
+        assert!(matches!(
+            floats(100.0, 102.0, tolerance(0.01, 0.1)),
+            Floats::Differ(Some(_))
+        ));
+        assert!(
+            matches!(floats(1e-9, 0.0, tolerance(0.5, 0.0)), Floats::Differ(Some(share)) if share == 1.0)
+        );
+        assert!(
+            matches!(floats(f64::MAX, f64::MIN, []), Floats::Differ(Some(share)) if share == 2.0)
+        );
+        assert_eq!(
+            floats(f64::INFINITY, 1.0, tolerance(1.0, 1e300)),
+            Floats::Differ(None)
+        );
     }
 }

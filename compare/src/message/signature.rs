@@ -3,11 +3,12 @@
 
 use std::hash::Hasher;
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, ReflectMessage, Value};
 use siphasher::sip::SipHasher24;
 
+use super::place::{Place, Rule};
 use super::unpack::{self, Packed};
-use super::walk::{MAX_DEPTH, Place, Rule, Walk};
+use super::walk::{MAX_DEPTH, Walk};
 
 impl Walk<'_> {
     /// Signature of a value at a place: ignored fields are left out, and so are floats with a
@@ -52,8 +53,10 @@ impl Walk<'_> {
             Value::Message(value) => self.write_message(hasher, value, place),
             Value::List(values) => {
                 let element = place.clone_element();
-                let mut all: Vec<u64> =
-                    values.iter().map(|value| self.signature(value, &element)).collect();
+                let mut all: Vec<u64> = values
+                    .iter()
+                    .map(|value| self.signature(value, &element))
+                    .collect();
                 if !matches!(self.rule.list(&place.path), Rule::Ordered) {
                     all.sort_unstable();
                 }
@@ -78,18 +81,24 @@ impl Walk<'_> {
         if self.rule.tolerances(&place.path).next().is_some() {
             return;
         }
-        let canonical = if value.is_nan() { f64::NAN } else { value + 0.0 };
+        let canonical = if value.is_nan() {
+            f64::NAN
+        } else {
+            value + 0.0
+        };
         hasher.write_u64(canonical.to_bits());
     }
 
     fn write_message(&self, hasher: &mut SipHasher24, message: &DynamicMessage, place: &Place) {
         if let Some(paths) = unpack::field_mask(message) {
-            paths.iter().for_each(|path| write_sized(hasher, path.as_bytes()));
+            paths
+                .iter()
+                .for_each(|path| write_sized(hasher, path.as_bytes()));
             return;
         }
         match unpack::any(message, &self.pool) {
             Some(Packed::Known(inner)) => {
-                write_sized(hasher, prost_reflect::ReflectMessage::descriptor(&inner).full_name().as_bytes());
+                write_sized(hasher, inner.descriptor().full_name().as_bytes());
                 let mut at = place.clone();
                 at.depth += 1;
                 self.write_message(hasher, &inner, &at);
@@ -105,7 +114,9 @@ impl Walk<'_> {
         for (field, value) in message.fields() {
             let mut at = place.clone();
             let at = at.field(field.name());
-            if self.rule.ignores(&at.path) || (!field.supports_presence() && value.is_default_for_field(&field)) {
+            if self.rule.ignores(&at.path)
+                || (!field.supports_presence() && value.is_default_for_field(&field))
+            {
                 continue;
             }
             hasher.write_u32(field.number());
@@ -121,8 +132,10 @@ impl Walk<'_> {
 
 /// The value at a dotted path of singular fields.
 fn path_value(message: &DynamicMessage, path: &str) -> Option<(FieldDescriptor, Value)> {
-    let descriptor = prost_reflect::ReflectMessage::descriptor(message);
-    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let descriptor = message.descriptor();
+    let (name, rest) = path
+        .split_once('.')
+        .map_or((path, None), |(name, rest)| (name, Some(rest)));
     let field = descriptor.get_field_by_name(name)?;
     let value = message.get_field(&field).into_owned();
     match rest {
@@ -138,5 +151,7 @@ fn write_sized(hasher: &mut SipHasher24, bytes: &[u8]) {
 
 fn write_all(hasher: &mut SipHasher24, signatures: &[u64]) {
     hasher.write_u64(signatures.len() as u64);
-    signatures.iter().for_each(|signature| hasher.write_u64(*signature));
+    signatures
+        .iter()
+        .for_each(|signature| hasher.write_u64(*signature));
 }

@@ -29,9 +29,11 @@ pub(super) fn any(message: &DynamicMessage, pool: &DescriptorPool) -> Option<Pac
     let url = message.get_field_by_number(1)?.as_str()?.to_owned();
     let bytes = message.get_field_by_number(2)?.as_bytes()?.clone();
     let name = url.rsplit('/').next().unwrap_or_default().to_owned();
-    let descriptor = pool
-        .get_message_by_name(&name)
-        .or_else(|| RPC_POOL.as_ref().and_then(|pool| pool.get_message_by_name(&name)));
+    let descriptor = pool.get_message_by_name(&name).or_else(|| {
+        RPC_POOL
+            .as_ref()
+            .and_then(|pool| pool.get_message_by_name(&name))
+    });
     let decoded = descriptor.and_then(|found| DynamicMessage::decode(found, bytes.clone()).ok());
     Some(decoded.map_or(Packed::Opaque(name, bytes), Packed::Known))
 }
@@ -42,7 +44,10 @@ pub(super) fn field_mask(message: &DynamicMessage) -> Option<Vec<String>> {
         return None;
     }
     let value = message.get_field_by_number(1)?;
-    let paths = value.as_list()?.iter().filter_map(|path| path.as_str().map(str::to_owned));
+    let paths = value
+        .as_list()?
+        .iter()
+        .filter_map(|path| path.as_str().map(str::to_owned));
     let mut paths: Vec<String> = paths.collect();
     paths.sort_unstable();
     paths.dedup();

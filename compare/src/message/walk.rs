@@ -1,11 +1,12 @@
 //! Walks two messages of one type side by side, field by field.
 
-use cutover_manifest::{CompareRules, FieldPath, Tolerance};
+use cutover_manifest::CompareRules;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, OneofDescriptor, ReflectMessage, Value,
 };
 
 use super::finding::Findings;
+use super::place::{Place, RuleBook};
 use super::scalar::{self, Floats};
 use super::unpack::{self, Packed};
 use crate::difference::{Kind, Redaction};
@@ -14,77 +15,6 @@ use crate::difference::{Kind, Redaction};
 pub(super) const MAX_DEPTH: u32 = 64;
 /// Most values that are compared in one call.
 const MAX_VALUES: u32 = 1_000_000;
-
-/// Where the walk is.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    /// The path with indices and keys folded out.
-    pub(super) path: String,
-    /// How deep it is nested.
-    pub(super) depth: u32,
-    /// Whether a field on the way is marked `debug_redact`.
-    pub(super) redacted: bool,
-}
-
-impl Place {
-    pub(super) fn root(path: &str) -> Place {
-        Place { path: path.to_owned(), depth: 0, redacted: false }
-    }
-
-    /// Goes down into a field.
-    pub(super) fn field(&mut self, name: &str) -> &mut Place {
-        if !self.path.is_empty() {
-            self.path.push('.');
-        }
-        self.path.push_str(name);
-        self.depth += 1;
-        self
-    }
-
-    /// An element of the list or map here.
-    pub(super) fn clone_element(&self) -> Place {
-        Place { path: format!("{}[]", self.path), ..*self }
-    }
-}
-
-/// How a list is compared.
-pub(super) enum Rule<'a> {
-    /// As it stands.
-    Ordered,
-    /// As a multiset.
-    Unordered,
-    /// Matched by these fields.
-    Keyed(&'a [String]),
-}
-
-/// Looks rules up by path.
-#[derive(Clone, Copy)]
-pub(super) struct RuleBook<'a>(&'a CompareRules);
-
-impl<'a> RuleBook<'a> {
-    pub(super) fn ignores(self, path: &str) -> bool {
-        self.0.ignore.iter().any(|rule| rule.covers(path))
-    }
-
-    pub(super) fn has_tolerances(self) -> bool {
-        !self.0.tolerance.is_empty()
-    }
-
-    pub(super) fn tolerances(self, path: &str) -> impl Iterator<Item = Tolerance> {
-        self.0.tolerance.iter().filter(move |(rule, _)| rule.covers(path)).map(|(_, t)| *t)
-    }
-
-    /// The rule for just this list; what lies below it has its own.
-    pub(super) fn list(self, path: &str) -> Rule<'a> {
-        let is = |rule: &FieldPath| {
-            rule.covers(path) && rule.as_str().split('.').count() == path.split('.').count()
-        };
-        if let Some((_, keys)) = self.0.keyed.iter().find(|(rule, _)| is(rule)) {
-            return Rule::Keyed(keys);
-        }
-        if self.0.unordered.iter().any(is) { Rule::Unordered } else { Rule::Ordered }
-    }
-}
 
 /// A comparison under way.
 pub(super) struct Walk<'a> {
@@ -106,31 +36,54 @@ impl<'a> Walk<'a> {
         findings: Findings<'a>,
     ) -> Walk<'a> {
         let rule = RuleBook(rules);
-        Walk { rules, rule, redaction, pool, findings, call_kind: None, values: 0 }
+        Walk {
+            rules,
+            rule,
+            redaction,
+            pool,
+            findings,
+            call_kind: None,
+            values: 0,
+        }
     }
 
     /// Compares the details of two `google.rpc.Status`; code and message are compared elsewhere.
-    pub(super) fn details(&mut self, legacy: &DynamicMessage, candidate: &DynamicMessage, at: Place) {
-        let Some(field) = legacy.descriptor().get_field_by_name("details") else { return };
+    pub(super) fn details(
+        &mut self,
+        legacy: &DynamicMessage,
+        candidate: &DynamicMessage,
+        at: Place,
+    ) {
+        let Some(field) = legacy.descriptor().get_field_by_name("details") else {
+            return;
+        };
         let (one, other) = (legacy.get_field(&field), candidate.get_field(&field));
         self.values(&field, &one, &other, &at);
     }
 
     /// Compares two messages of one type.
-    pub(super) fn messages(&mut self, legacy: &DynamicMessage, candidate: &DynamicMessage, at: Place) {
+    pub(super) fn messages(
+        &mut self,
+        legacy: &DynamicMessage,
+        candidate: &DynamicMessage,
+        at: Place,
+    ) {
         if at.depth > MAX_DEPTH {
             let reason = format!("deeper than {MAX_DEPTH}");
             return self.find_plain(&at.path, Kind::Undecodable, [reason.clone(), reason]);
         }
-        if let (Some(one), Some(other)) = (unpack::field_mask(legacy), unpack::field_mask(candidate)) {
+        if let (Some(one), Some(other)) =
+            (unpack::field_mask(legacy), unpack::field_mask(candidate))
+        {
             if one != other {
                 self.find_texts(&at, Kind::Value, [one.join(","), other.join(",")]);
             }
             return;
         }
-        if let (Some(one), Some(other)) =
-            (unpack::any(legacy, &self.pool), unpack::any(candidate, &self.pool))
-        {
+        if let (Some(one), Some(other)) = (
+            unpack::any(legacy, &self.pool),
+            unpack::any(candidate, &self.pool),
+        ) {
             return self.packed(&one, &other, at);
         }
         for field in legacy.descriptor().fields() {
@@ -145,7 +98,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Compares two values of one field, both there; `place` is the field, or its element.
-    pub(super) fn values(&mut self, field: &FieldDescriptor, one: &Value, other: &Value, place: &Place) {
+    pub(super) fn values(
+        &mut self,
+        field: &FieldDescriptor,
+        one: &Value,
+        other: &Value,
+        place: &Place,
+    ) {
         self.values += 1;
         if self.values > MAX_VALUES {
             if self.values == MAX_VALUES + 1 {
@@ -155,7 +114,9 @@ impl<'a> Walk<'a> {
             return;
         }
         match (one, other) {
-            (Value::Message(one), Value::Message(other)) => self.messages(one, other, place.clone()),
+            (Value::Message(one), Value::Message(other)) => {
+                self.messages(one, other, place.clone())
+            }
             (Value::List(one), Value::List(other)) if one != other => {
                 self.lists(field, one, other, place);
             }
@@ -163,7 +124,9 @@ impl<'a> Walk<'a> {
             (Value::Map(one), Value::Map(other)) => self.maps(field, one, other, place),
             _ => match scalar::as_float(one).zip(scalar::as_float(other)) {
                 Some((a, b)) => {
-                    if let Floats::Differ(share) = scalar::floats(a, b, self.rule.tolerances(&place.path)) {
+                    if let Floats::Differ(share) =
+                        scalar::floats(a, b, self.rule.tolerances(&place.path))
+                    {
                         self.find(field, Kind::Value, [Some(one), Some(other)], share, place);
                     }
                 }
@@ -183,18 +146,26 @@ impl<'a> Walk<'a> {
         candidate: Option<&Value>,
         place: &Place,
     ) {
-        let kind = if legacy.is_some() { Kind::Missing } else { Kind::Extra };
+        let kind = if legacy.is_some() {
+            Kind::Missing
+        } else {
+            Kind::Extra
+        };
         self.find(field, kind, [legacy, candidate], None, place);
     }
 
     /// Records texts that come from no payload.
     pub(super) fn find_plain(&mut self, path: &str, kind: Kind, values: [String; 2]) {
-        self.findings.plain(path, self.call_kind.unwrap_or(kind), values);
+        self.findings
+            .plain(path, self.call_kind.unwrap_or(kind), values);
     }
 
     /// Hash of a whole list.
     pub(super) fn hash_list(&self, list: &[Value], place: &Place) -> String {
-        format!("#{:016x}", self.signature(&Value::List(list.to_vec()), place))
+        format!(
+            "#{:016x}",
+            self.signature(&Value::List(list.to_vec()), place)
+        )
     }
 
     fn fields(
@@ -222,13 +193,19 @@ impl<'a> Walk<'a> {
                         }
                         return;
                     }
-                    let values = [legacy, candidate].map(|m| m.has_field(field).then(|| m.get_field(field)));
+                    let values =
+                        [legacy, candidate].map(|m| m.has_field(field).then(|| m.get_field(field)));
                     let [one, other] = values;
                     return self.find_one_sided(field, one.as_deref(), other.as_deref(), below);
                 }
             }
         }
-        self.values(field, &legacy.get_field(field), &candidate.get_field(field), below);
+        self.values(
+            field,
+            &legacy.get_field(field),
+            &candidate.get_field(field),
+            below,
+        );
     }
 
     fn packed(&mut self, one: &Packed, other: &Packed, mut at: Place) {
@@ -260,7 +237,9 @@ impl<'a> Walk<'a> {
     fn unknown_fields(&mut self, legacy: &DynamicMessage, candidate: &DynamicMessage, at: &Place) {
         let of = |message: &DynamicMessage| {
             let mut bytes = Vec::new();
-            message.unknown_fields().for_each(|unknown| unknown.encode(&mut bytes));
+            message
+                .unknown_fields()
+                .for_each(|unknown| unknown.encode(&mut bytes));
             bytes
         };
         let (one, other) = (of(legacy), of(candidate));
@@ -273,7 +252,8 @@ impl<'a> Walk<'a> {
     fn find_texts(&mut self, place: &Place, kind: Kind, [one, other]: [String; 2]) {
         let kind = self.call_kind.unwrap_or(kind);
         if place.redacted {
-            self.findings.bytes(&place.path, kind, [one.as_bytes(), other.as_bytes()]);
+            self.findings
+                .bytes(&place.path, kind, [one.as_bytes(), other.as_bytes()]);
         } else {
             self.findings.text(&place.path, kind, [&one, &other]);
         }
@@ -298,7 +278,8 @@ impl<'a> Walk<'a> {
         };
         let values = values.map(|value| value.map(render).unwrap_or_default());
         let kind = self.call_kind.unwrap_or(kind);
-        self.findings.add(&place.path, kind, values, sufficient_relative);
+        self.findings
+            .add(&place.path, kind, values, sufficient_relative);
     }
 }
 
@@ -312,6 +293,10 @@ fn case(oneof: &OneofDescriptor, message: &DynamicMessage) -> Option<String> {
 fn is_redacted(field: &FieldDescriptor) -> bool {
     const DEBUG_REDACT: u32 = 16;
     let options = field.options();
-    options.get_field_by_number(DEBUG_REDACT).is_some_and(|value| value.as_bool() == Some(true))
-        || options.unknown_fields().any(|unknown| unknown.number() == DEBUG_REDACT)
+    options
+        .get_field_by_number(DEBUG_REDACT)
+        .is_some_and(|value| value.as_bool() == Some(true))
+        || options
+            .unknown_fields()
+            .any(|unknown| unknown.number() == DEBUG_REDACT)
 }

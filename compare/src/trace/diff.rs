@@ -105,9 +105,11 @@ pub fn diff_pair(legacy: &Subtree, candidate: &Subtree) -> TraceDiff {
         diff.operations.push(operation);
     }
     let order = [&legacy, &candidate].map(|nodes| writes::in_order(nodes));
-    diff.sentences.extend(writes::order_sentence(&order[0], &order[1]));
+    diff.sentences
+        .extend(writes::order_sentence(&order[0], &order[1]));
     if left_out > 0 {
-        diff.sentences.push(format!("{left_out} more operations were not compared"));
+        diff.sentences
+            .push(format!("{left_out} more operations were not compared"));
     }
     diff.sentences.truncate(MAX_SENTENCES);
     diff
@@ -123,12 +125,21 @@ fn stats<'a>(nodes: &'a [Node<'_>]) -> BTreeMap<&'a str, OpStats> {
     }
     let of = |indices: &Vec<usize>| OpStats {
         count: indices.len() as u32,
-        errors: indices.iter().filter(|index| nodes[**index].span.error).count() as u32,
-        self_ns: indices.iter().map(|index| timing::self_ns(nodes, *index)).sum(),
+        errors: indices
+            .iter()
+            .filter(|index| nodes[**index].span.error)
+            .count() as u32,
+        self_ns: indices
+            .iter()
+            .map(|index| timing::self_ns(nodes, *index))
+            .sum(),
         critical_ns: indices.iter().map(|index| critical[*index]).sum(),
         concurrency: timing::concurrency(nodes, indices),
     };
-    indices.iter().map(|(key, indices)| (*key, of(indices))).collect()
+    indices
+        .iter()
+        .map(|(key, indices)| (*key, of(indices)))
+        .collect()
 }
 
 /// Where an operation hangs: the keys of the operations above it, nearest first.
@@ -138,14 +149,19 @@ type Ancestry<'a> = Vec<&'a str>;
 fn places<'a>(nodes: &'a [Node<'_>]) -> HashMap<&'a str, Vec<Ancestry<'a>>> {
     let mut places: HashMap<&str, Vec<Ancestry<'_>>> = HashMap::new();
     for node in nodes {
-        let Some(operation) = &node.operation else { continue };
+        let Some(operation) = &node.operation else {
+            continue;
+        };
         let mut above = node.above;
         let mut ancestry = Vec::new();
         while let Some(parent) = &nodes[above].operation {
             ancestry.push(parent.key.as_str());
             above = nodes[above].above;
         }
-        places.entry(operation.key.as_str()).or_default().push(ancestry);
+        places
+            .entry(operation.key.as_str())
+            .or_default()
+            .push(ancestry);
     }
     places
 }
@@ -156,13 +172,15 @@ fn align(key: &str, places: &[HashMap<&str, Vec<Ancestry<'_>>>; 2]) -> Alignment
         [0, 1].map(|arm| places[arm].get(key).cloned().unwrap_or_default());
     let mut take = |same: fn(&Ancestry<'_>, &Ancestry<'_>) -> bool| {
         let before = legacy.len();
-        legacy.retain(|one| match candidate.iter().position(|other| same(one, other)) {
-            Some(index) => {
-                candidate.swap_remove(index);
-                false
-            }
-            None => true,
-        });
+        legacy.retain(
+            |one| match candidate.iter().position(|other| same(one, other)) {
+                Some(index) => {
+                    candidate.swap_remove(index);
+                    false
+                }
+                None => true,
+            },
+        );
         (before - legacy.len()) as u32
     };
     Alignment {
@@ -175,18 +193,30 @@ fn align(key: &str, places: &[HashMap<&str, Vec<Ancestry<'_>>>; 2]) -> Alignment
 fn sentences(operation: &OperationDiff, run: u32) -> Vec<String> {
     let (key, legacy, candidate) = (&operation.key, &operation.legacy, &operation.candidate);
     let mut all = Vec::new();
-    let times = |count: u32| if count == 1 { "once".to_owned() } else { format!("{count} times") };
+    let times = |count: u32| {
+        if count == 1 {
+            "once".to_owned()
+        } else {
+            format!("{count} times")
+        }
+    };
     if legacy.count != candidate.count {
         all.push(match (legacy.count, candidate.count) {
             (0, count) => format!("only the candidate calls {key}, {}", times(count)),
             (count, 0) => format!("only the legacy calls {key}, {}", times(count)),
             (one, other) => {
-                format!("the legacy calls {key} {}, the candidate {}", times(one), times(other))
+                format!(
+                    "the legacy calls {key} {}, the candidate {}",
+                    times(one),
+                    times(other)
+                )
             }
         });
     }
     if operation.n_plus_one {
-        all.push(format!("the candidate calls {key} {run} times in a row: N+1?"));
+        all.push(format!(
+            "the candidate calls {key} {run} times in a row: N+1?"
+        ));
     }
     if legacy.errors != candidate.errors {
         all.push(format!(

@@ -47,7 +47,15 @@ pub(super) fn operation(span: &Span) -> Option<Operation> {
     } else if let Some(method) = span.attribute(&["http.request.method", "http.method"]) {
         http(span, method)
     } else {
-        plain(format!("{} {}", if span.kind == SpanKind::Client { "client" } else { "producer" }, span.name))
+        plain(format!(
+            "{} {}",
+            if span.kind == SpanKind::Client {
+                "client"
+            } else {
+                "producer"
+            },
+            span.name
+        ))
     };
     Some(found)
 }
@@ -59,7 +67,11 @@ fn plain(key: String) -> Operation {
 fn written(key: String, effect: Effect) -> Operation {
     let key = key.split_whitespace().collect::<Vec<_>>().join(" ");
     let key = key.chars().take(MAX_KEY_CHARS).collect();
-    Operation { key, effect, database: false }
+    Operation {
+        key,
+        effect,
+        database: false,
+    }
 }
 
 fn database(span: &Span, system: &str) -> Option<Operation> {
@@ -70,7 +82,10 @@ fn database(span: &Span, system: &str) -> Option<Operation> {
         "db.mongodb.collection",
         "db.cassandra.table",
     ]);
-    let text = || span.attribute(&["db.query.text", "db.statement"]).and_then(sql::summary);
+    let text = || {
+        span.attribute(&["db.query.text", "db.statement"])
+            .and_then(sql::summary)
+    };
     let summary = match (span.attribute(&["db.query.summary"]), operation, collection) {
         (Some(summary), _, _) => summary.to_owned(),
         (None, Some(operation), Some(collection)) => {
@@ -81,14 +96,24 @@ fn database(span: &Span, system: &str) -> Option<Operation> {
             text().unwrap_or_else(|| operation.unwrap_or(&span.name).to_owned())
         }
     };
-    let (verb, rest) = summary.trim().split_once(char::is_whitespace).unwrap_or((&summary, ""));
+    let (verb, rest) = summary
+        .trim()
+        .split_once(char::is_whitespace)
+        .unwrap_or((&summary, ""));
     let verb = verb.trim().to_ascii_uppercase();
     if sql::is_framing(&verb) {
         return None;
     }
-    let effect = if sql::is_write(&verb) { Effect::Write } else { Effect::Read };
+    let effect = if sql::is_write(&verb) {
+        Effect::Write
+    } else {
+        Effect::Read
+    };
     let found = written(format!("db {} {verb} {rest}", system_name(system)), effect);
-    Some(Operation { database: true, ..found })
+    Some(Operation {
+        database: true,
+        ..found
+    })
 }
 
 /// Today's name of a database system.
@@ -107,7 +132,9 @@ fn system_name(system: &str) -> &str {
 /// `package.Service/Method`: new conventions have it whole in `rpc.method`, older ones in two
 /// attributes, and some instrumentations only in the span's name.
 fn rpc_method(span: &Span) -> String {
-    let method = span.attribute(&["rpc.method"]).map(|method| method.trim_start_matches('/'));
+    let method = span
+        .attribute(&["rpc.method"])
+        .map(|method| method.trim_start_matches('/'));
     match (method, span.attribute(&["rpc.service"])) {
         (Some(method), _) if method.contains('/') => method.to_owned(),
         (Some(method), Some(service)) => format!("{service}/{method}"),
@@ -133,13 +160,25 @@ fn messaging(span: &Span, system: &str) -> Operation {
         "messaging.destination.name",
         "messaging.destination",
     ]);
-    let effect = if operation == "send" { Effect::Write } else { Effect::Read };
-    written(format!("messaging {system} {operation} {}", destination.unwrap_or("?")), effect)
+    let effect = if operation == "send" {
+        Effect::Write
+    } else {
+        Effect::Read
+    };
+    written(
+        format!(
+            "messaging {system} {operation} {}",
+            destination.unwrap_or("?")
+        ),
+        effect,
+    )
 }
 
 fn http(span: &Span, method: &str) -> Operation {
     let method = method.to_ascii_uppercase();
-    let route = span.attribute(&["url.template", "http.route"]).map(str::to_owned);
+    let route = span
+        .attribute(&["url.template", "http.route"])
+        .map(str::to_owned);
     let route = route.unwrap_or_else(|| {
         let url = span.attribute(&["url.full", "http.url", "url.path", "http.target"]);
         folded_path(url.unwrap_or_default())
@@ -169,10 +208,16 @@ mod tests {
     use super::*;
 
     fn check(name: &str, attributes: &[(&str, &str)], expected: Option<&str>) {
-        let attributes = attributes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let attributes = attributes
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         let kind = SpanKind::Client;
-        let span =
-            Span { name: name.to_owned(), kind, attributes: attributes.collect(), ..Span::default() };
+        let span = Span {
+            name: name.to_owned(),
+            kind,
+            attributes: attributes.collect(),
+            ..Span::default()
+        };
         assert_eq!(operation_key(&span).as_deref(), expected, "{span:?}");
     }
 
@@ -180,48 +225,124 @@ mod tests {
     fn one_key_for_all_generations_of_a_database_span() {
         let expected = Some("db sqlite SELECT places");
         let text = "SELECT id, name FROM places WHERE id = ?";
-        check("SELECT", &[("db.system", "sqlite"), ("db.statement", text)], expected);
-        check("x", &[("db.system.name", "sqlite"), ("db.query.text", text)], expected);
-        check("x", &[("db.system.name", "sqlite"), ("db.query.summary", "SELECT places")], expected);
-        let parts = [("db.operation.name", "select"), ("db.collection.name", "main.places")];
-        check("x", &[&[("db.system.name", "sqlite")][..], &parts].concat(), expected);
+        check(
+            "SELECT",
+            &[("db.system", "sqlite"), ("db.statement", text)],
+            expected,
+        );
+        check(
+            "x",
+            &[("db.system.name", "sqlite"), ("db.query.text", text)],
+            expected,
+        );
+        check(
+            "x",
+            &[
+                ("db.system.name", "sqlite"),
+                ("db.query.summary", "SELECT places"),
+            ],
+            expected,
+        );
+        let parts = [
+            ("db.operation.name", "select"),
+            ("db.collection.name", "main.places"),
+        ];
+        check(
+            "x",
+            &[&[("db.system.name", "sqlite")][..], &parts].concat(),
+            expected,
+        );
         let parts = [("db.operation", "SELECT"), ("db.sql.table", "places")];
-        check("x", &[&[("db.system", "sqlite3")][..], &parts].concat(), expected);
+        check(
+            "x",
+            &[&[("db.system", "sqlite3")][..], &parts].concat(),
+            expected,
+        );
         check("SELECT places", &[("db.system", "sqlite")], expected);
     }
 
     #[test]
     fn one_key_for_all_generations_of_an_rpc_span() {
         let expected = Some("rpc grpc a.v1.Service/Do");
-        let old = [("rpc.system", "grpc"), ("rpc.service", "a.v1.Service"), ("rpc.method", "Do")];
+        let old = [
+            ("rpc.system", "grpc"),
+            ("rpc.service", "a.v1.Service"),
+            ("rpc.method", "Do"),
+        ];
         check("/a.v1.Service/Do", &old, expected);
-        let new = [("rpc.system.name", "grpc"), ("rpc.method", "a.v1.Service/Do")];
+        let new = [
+            ("rpc.system.name", "grpc"),
+            ("rpc.method", "a.v1.Service/Do"),
+        ];
         check("a.v1.Service/Do", &new, expected);
-        check("/a.v1.Service/Do", &[("rpc.system", "grpc"), ("rpc.service", "a")], expected);
+        check(
+            "/a.v1.Service/Do",
+            &[("rpc.system", "grpc"), ("rpc.service", "a")],
+            expected,
+        );
     }
 
     #[test]
     fn http_and_messaging() {
         let expected = Some("http GET /users/{}/name");
-        let new = [("http.request.method", "GET"), ("url.full", "http://h:8/users/42/name?x=1")];
+        let new = [
+            ("http.request.method", "GET"),
+            ("url.full", "http://h:8/users/42/name?x=1"),
+        ];
         check("GET", &new, expected);
-        check("GET", &[("http.method", "GET"), ("http.target", "/users/7/name")], expected);
-        let route = [("http.request.method", "post"), ("url.template", "/users/{id}")];
+        check(
+            "GET",
+            &[("http.method", "GET"), ("http.target", "/users/7/name")],
+            expected,
+        );
+        let route = [
+            ("http.request.method", "post"),
+            ("url.template", "/users/{id}"),
+        ];
         check("POST", &route, Some("http POST /users/{id}"));
-        check("GET", &[("http.method", "GET"), ("http.url", "https://host")], Some("http GET /"));
+        check(
+            "GET",
+            &[("http.method", "GET"), ("http.url", "https://host")],
+            Some("http GET /"),
+        );
         let expected = Some("messaging kafka send orders");
-        let old = [("messaging.system", "kafka"), ("messaging.operation", "publish")];
-        check("x", &[&old[..], &[("messaging.destination", "orders")]].concat(), expected);
-        let new = [("messaging.system", "kafka"), ("messaging.operation.type", "send")];
-        check("x", &[&new[..], &[("messaging.destination.name", "orders")]].concat(), expected);
+        let old = [
+            ("messaging.system", "kafka"),
+            ("messaging.operation", "publish"),
+        ];
+        check(
+            "x",
+            &[&old[..], &[("messaging.destination", "orders")]].concat(),
+            expected,
+        );
+        let new = [
+            ("messaging.system", "kafka"),
+            ("messaging.operation.type", "send"),
+        ];
+        check(
+            "x",
+            &[&new[..], &[("messaging.destination.name", "orders")]].concat(),
+            expected,
+        );
     }
 
     #[test]
     fn what_is_no_operation_has_no_key() {
-        check("BEGIN", &[("db.system", "sqlite"), ("db.statement", "BEGIN IMMEDIATE")], None);
+        check(
+            "BEGIN",
+            &[("db.system", "sqlite"), ("db.statement", "BEGIN IMMEDIATE")],
+            None,
+        );
         for kind in [SpanKind::Internal, SpanKind::Server, SpanKind::Consumer] {
             let attributes = vec![("db.system".to_owned(), "sqlite".to_owned())];
-            assert_eq!(operation_key(&Span { kind, attributes, ..Span::default() }), None);
+            assert_eq!(
+                operation_key(&Span {
+                    kind,
+                    attributes,
+                    ..Span::default()
+                }),
+                None
+            );
         }
         check("fetch", &[], Some("client fetch"));
     }

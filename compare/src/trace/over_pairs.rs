@@ -53,7 +53,9 @@ impl OperationEvidence {
         self.legacy_errors += other.legacy_errors;
         self.candidate_errors += other.candidate_errors;
         self.legacy_self_ns = self.legacy_self_ns.saturating_add(other.legacy_self_ns);
-        self.candidate_self_ns = self.candidate_self_ns.saturating_add(other.candidate_self_ns);
+        self.candidate_self_ns = self
+            .candidate_self_ns
+            .saturating_add(other.candidate_self_ns);
         self.n_plus_one += other.n_plus_one;
     }
 }

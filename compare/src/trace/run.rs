@@ -20,7 +20,9 @@ pub(super) fn longest<'a>(nodes: &'a [Node<'_>]) -> HashMap<&'a str, u32> {
         let mut run = 0;
         let mut last = "";
         for node in siblings {
-            let Some(operation) = &node.operation else { continue };
+            let Some(operation) = &node.operation else {
+                continue;
+            };
             run = if operation.key == last { run + 1 } else { 1 };
             last = &operation.key;
             if operation.database {

@@ -49,7 +49,16 @@ pub(super) fn summary(statement: &str) -> Option<String> {
 /// Whether a verb only frames others. Libraries differ in whether they open transactions by
 /// statements of their own, so these are no part of the contract.
 pub(super) fn is_framing(verb: &str) -> bool {
-    let framing = ["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "START", "PRAGMA"];
+    let framing = [
+        "BEGIN",
+        "COMMIT",
+        "END",
+        "ROLLBACK",
+        "SAVEPOINT",
+        "RELEASE",
+        "START",
+        "PRAGMA",
+    ];
     framing.contains(&verb)
 }
 
@@ -111,14 +120,26 @@ mod tests {
             assert_eq!(summary(statement).as_deref(), Some(expected), "{statement}");
         };
         check("SELECT name, id FROM places WHERE id = ?", "SELECT places");
-        check("select count(*) from visits where place_id = ?", "SELECT visits");
+        check(
+            "select count(*) from visits where place_id = ?",
+            "SELECT visits",
+        );
         check("INSERT INTO visits (place_id) VALUES (1)", "INSERT visits");
-        check("INSERT OR REPLACE INTO \"main\".\"visits\" VALUES (1)", "INSERT visits");
+        check(
+            "INSERT OR REPLACE INTO \"main\".\"visits\" VALUES (1)",
+            "INSERT visits",
+        );
         check("UPDATE places SET name = 'FROM names'", "UPDATE places");
         check("DELETE FROM [visits]", "DELETE visits");
-        check("SELECT * FROM places p JOIN names n ON n.place_id = p.id", "SELECT places names");
+        check(
+            "SELECT * FROM places p JOIN names n ON n.place_id = p.id",
+            "SELECT places names",
+        );
         check("-- why\n/* FROM x */ SELECT 1 FROM places", "SELECT places");
-        check("WITH a AS (SELECT 1 FROM names) SELECT * FROM a", "SELECT names a");
+        check(
+            "WITH a AS (SELECT 1 FROM names) SELECT * FROM a",
+            "SELECT names a",
+        );
         check("SELECT * FROM (SELECT id FROM places)", "SELECT places");
         check("BEGIN IMMEDIATE", "BEGIN");
     }

@@ -37,16 +37,30 @@ impl Subtree {
     /// Picks the spans below `root` out of those of a trace.
     #[must_use]
     pub fn collect(root: &Span, all: &[Span]) -> Subtree {
-        let everything = Subtree { root: root.clone(), spans: all.to_vec() };
-        let below = everything.nodes().iter().skip(1).map(|node| node.span.clone()).collect();
-        Subtree { root: everything.root, spans: below }
+        let everything = Subtree {
+            root: root.clone(),
+            spans: all.to_vec(),
+        };
+        let below = everything
+            .nodes()
+            .iter()
+            .skip(1)
+            .map(|node| node.span.clone())
+            .collect();
+        Subtree {
+            root: everything.root,
+            spans: below,
+        }
     }
 
     /// The spans with their depth, the root first with depth 0, parents before children, siblings
     /// in order of start.
     #[must_use]
     pub fn in_order(&self) -> Vec<(u32, &Span)> {
-        self.nodes().into_iter().map(|node| (node.depth, node.span)).collect()
+        self.nodes()
+            .into_iter()
+            .map(|node| (node.depth, node.span))
+            .collect()
     }
 
     /// The tree, root first, parents before children, siblings in order of start.
@@ -64,15 +78,25 @@ impl Subtree {
         for siblings in below.values_mut() {
             siblings.sort_by_key(|span| (span.start_ns, span.end_ns, span.span_id));
         }
-        let root =
-            Node { span: &self.root, depth: 0, parent: 0, children: vec![], operation: None, above: 0 };
+        let root = Node {
+            span: &self.root,
+            depth: 0,
+            parent: 0,
+            children: vec![],
+            operation: None,
+            above: 0,
+        };
         let mut nodes: Vec<Node<'_>> = Vec::with_capacity(self.spans.len() + 1);
         // (node, whether it belongs to another service), last in first out.
         let mut rest = vec![(root, Ours::Yes)];
         while let Some((node, ours)) = rest.pop() {
             let index = nodes.len();
             let (depth, parent) = (node.depth + 1, index);
-            let above = if node.operation.is_some() { index } else { node.above };
+            let above = if node.operation.is_some() {
+                index
+            } else {
+                node.above
+            };
             if index > 0 {
                 nodes[node.parent].children.push(index);
             }
@@ -85,12 +109,26 @@ impl Subtree {
             for span in siblings.into_iter().rev() {
                 // Below an operation's SERVER span another service is at work: what it does is
                 // its own affair.
-                let entered = inside_operation
-                    && matches!(span.kind, SpanKind::Server | SpanKind::Consumer);
+                let entered =
+                    inside_operation && matches!(span.kind, SpanKind::Server | SpanKind::Consumer);
                 let ours = if entered { Ours::No } else { ours };
-                let operation = if ours == Ours::Yes { operation(span) } else { None };
+                let operation = if ours == Ours::Yes {
+                    operation(span)
+                } else {
+                    None
+                };
                 let children = Vec::new();
-                rest.push((Node { span, depth, parent, children, operation, above }, ours));
+                rest.push((
+                    Node {
+                        span,
+                        depth,
+                        parent,
+                        children,
+                        operation,
+                        above,
+                    },
+                    ours,
+                ));
             }
         }
         nodes

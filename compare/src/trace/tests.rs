@@ -10,15 +10,31 @@ struct Tree {
 
 impl Tree {
     fn new() -> Tree {
-        let root =
-            Span { kind: SpanKind::Client, end_ns: 1000, ..Span::default() };
-        Tree { subtree: Subtree { root, spans: Vec::new() }, next: 0 }
+        let root = Span {
+            kind: SpanKind::Client,
+            end_ns: 1000,
+            ..Span::default()
+        };
+        Tree {
+            subtree: Subtree {
+                root,
+                spans: Vec::new(),
+            },
+            next: 0,
+        }
     }
 
     fn span(&mut self, parent: u8, kind: SpanKind, start_ns: u64, end_ns: u64) -> u8 {
         self.next += 1;
         let (span_id, parent_id) = ([self.next; 8], Some([parent; 8]));
-        let span = Span { span_id, parent_id, kind, start_ns, end_ns, ..Span::default() };
+        let span = Span {
+            span_id,
+            parent_id,
+            kind,
+            start_ns,
+            end_ns,
+            ..Span::default()
+        };
         self.subtree.spans.push(span);
         self.next
     }
@@ -58,7 +74,9 @@ fn looks_through_internal_spans_and_newer_conventions() {
     other.sql(handler, 40, VISITS);
     for span in &mut other.subtree.spans {
         for (key, _) in &mut span.attributes {
-            *key = key.replace("db.system", "db.system.name").replace("db.statement", "db.query.text");
+            *key = key
+                .replace("db.system", "db.system.name")
+                .replace("db.statement", "db.query.text");
         }
     }
     let diff = diff_pair(&tree(&[PLACE, VISITS]), &other.subtree);
@@ -79,19 +97,35 @@ fn names_a_missing_an_extra_and_a_repeated_operation() {
             "only the legacy calls db sqlite SELECT visits, once",
         ]
     );
-    assert!(diff.operations.iter().all(|operation| !operation.n_plus_one));
+    assert!(
+        diff.operations
+            .iter()
+            .all(|operation| !operation.n_plus_one)
+    );
 }
 
 #[test]
 fn finds_n_plus_one_in_the_candidate_only() {
     let names = "SELECT name FROM names WHERE place_id = ? AND position = ?";
-    let (once, often) = (tree(&[PLACE, names]), tree(&[PLACE, names, names, names, names]));
+    let (once, often) = (
+        tree(&[PLACE, names]),
+        tree(&[PLACE, names, names, names, names]),
+    );
     let looping = |diff: &TraceDiff| {
-        diff.operations.iter().filter(|o| o.n_plus_one).map(|o| o.key.clone()).collect::<Vec<_>>()
+        diff.operations
+            .iter()
+            .filter(|o| o.n_plus_one)
+            .map(|o| o.key.clone())
+            .collect::<Vec<_>>()
     };
     let diff = diff_pair(&once, &often);
     assert_eq!(looping(&diff), ["db sqlite SELECT names"]);
-    assert!(diff.sentences.iter().any(|s| s.ends_with("4 times in a row: N+1?")), "{diff:?}");
+    assert!(
+        diff.sentences
+            .iter()
+            .any(|s| s.ends_with("4 times in a row: N+1?")),
+        "{diff:?}"
+    );
     assert!(looping(&diff_pair(&often, &once)).is_empty());
     assert!(looping(&diff_pair(&often, &often)).is_empty());
 }
@@ -100,8 +134,14 @@ fn finds_n_plus_one_in_the_candidate_only() {
 fn a_doubled_and_a_missing_write_are_named() {
     let writes = |n: usize| tree(&[&[PLACE][..], &vec![INSERT; n]].concat());
     let sentence = |one: usize, other: usize| diff_pair(&writes(one), &writes(other)).sentences;
-    assert_eq!(sentence(1, 2), ["the legacy calls db sqlite INSERT visits once, the candidate 2 times"]);
-    assert_eq!(sentence(1, 0), ["only the legacy calls db sqlite INSERT visits, once"]);
+    assert_eq!(
+        sentence(1, 2),
+        ["the legacy calls db sqlite INSERT visits once, the candidate 2 times"]
+    );
+    assert_eq!(
+        sentence(1, 0),
+        ["only the legacy calls db sqlite INSERT visits, once"]
+    );
     assert!(sentence(1, 1).is_empty());
 }
 
@@ -121,7 +161,11 @@ fn another_services_own_work_is_not_the_arms() {
     let remote = deep.span(call, SpanKind::Server, 30, 490);
     deep.sql(remote, 40, PLACE);
     let diff = diff_pair(&deep.subtree, &deep.subtree);
-    let keys: Vec<_> = diff.operations.iter().map(|operation| operation.key.as_str()).collect();
+    let keys: Vec<_> = diff
+        .operations
+        .iter()
+        .map(|operation| operation.key.as_str())
+        .collect();
     assert_eq!(keys, ["client"]);
     assert_eq!(diff.operations[0].legacy.self_ns, 480 - 460);
 }
@@ -136,7 +180,10 @@ fn errors_and_times_are_counted() {
         ["db sqlite SELECT places fails 0 times in the legacy, once in the candidate"]
     );
     let stats = diff.operations[0].candidate;
-    assert_eq!((stats.self_ns, stats.critical_ns, stats.concurrency), (10, 10, 1));
+    assert_eq!(
+        (stats.self_ns, stats.critical_ns, stats.concurrency),
+        (10, 10, 1)
+    );
     let mut evidence = vec![OperationEvidence::default(); 2];
     for _ in 0..20 {
         evidence[0].record(&diff.operations[0]);
@@ -167,7 +214,11 @@ fn hostile_spans_do_no_harm() {
     own_parent.span_id = [77; 8];
     own_parent.parent_id = Some([77; 8]);
     let mut ends_before = hostile.spans[1].clone();
-    (ends_before.span_id, ends_before.start_ns, ends_before.end_ns) = ([78; 8], u64::MAX, 0);
+    (
+        ends_before.span_id,
+        ends_before.start_ns,
+        ends_before.end_ns,
+    ) = ([78; 8], u64::MAX, 0);
     let twice = hostile.spans[1].clone();
     hostile.spans.extend([own_parent, ends_before, twice]);
     // A chain far deeper than anything sane.
@@ -178,7 +229,11 @@ fn hostile_spans_do_no_harm() {
             id
         };
         let parent_id = Some(if depth == 0 { [1; 8] } else { id(depth - 1) });
-        hostile.spans.push(Span { span_id: id(depth), parent_id, ..Span::default() });
+        hostile.spans.push(Span {
+            span_id: id(depth),
+            parent_id,
+            ..Span::default()
+        });
     }
     let diff = diff_pair(&tree(&[PLACE]), &hostile);
     assert_eq!(diff.operations[0].candidate.count, 2);

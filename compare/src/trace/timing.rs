@@ -8,7 +8,10 @@ pub(super) fn self_ns(nodes: &[Node<'_>], index: usize) -> u64 {
     let (start, end) = (span.start_ns, span.end_ns.max(span.start_ns));
     let clip = |child: &usize| {
         let child = nodes[*child].span;
-        (child.start_ns.clamp(start, end), child.end_ns.clamp(start, end))
+        (
+            child.start_ns.clamp(start, end),
+            child.end_ns.clamp(start, end),
+        )
     };
     let mut covered = 0;
     let mut reached = start;
@@ -27,9 +30,15 @@ pub(super) fn self_ns(nodes: &[Node<'_>], index: usize) -> u64 {
 /// through the child that ended last.
 pub(super) fn critical_ns(nodes: &[Node<'_>]) -> Vec<u64> {
     let mut times = vec![0; nodes.len()];
-    let Some(root) = nodes.first() else { return times };
+    let Some(root) = nodes.first() else {
+        return times;
+    };
     // (node, from, until): the part of the path that this node answers for.
-    let mut rest = vec![(0, root.span.start_ns, root.span.end_ns.max(root.span.start_ns))];
+    let mut rest = vec![(
+        0,
+        root.span.start_ns,
+        root.span.end_ns.max(root.span.start_ns),
+    )];
     while let Some((index, from, until)) = rest.pop() {
         let mut children: Vec<usize> = nodes[index].children.clone();
         children.sort_by_key(|child| std::cmp::Reverse(nodes[*child].span.end_ns));

@@ -10,11 +10,16 @@ const MAX_WRITES: usize = 512;
 /// The keys of all writes in order of start.
 pub(super) fn in_order<'a>(nodes: &'a [Node<'_>]) -> Vec<&'a str> {
     let write = |node: &&Node<'_>| {
-        node.operation.as_ref().is_some_and(|operation| operation.effect == Effect::Write)
+        node.operation
+            .as_ref()
+            .is_some_and(|operation| operation.effect == Effect::Write)
     };
     let mut writes: Vec<&Node<'_>> = nodes.iter().filter(write).collect();
     writes.sort_by_key(|node| (node.span.start_ns, node.span.span_id));
-    writes.iter().filter_map(|node| Some(node.operation.as_ref()?.key.as_str())).collect()
+    writes
+        .iter()
+        .filter_map(|node| Some(node.operation.as_ref()?.key.as_str()))
+        .collect()
 }
 
 /// One sentence if the same writes come in another order; missing and extra ones are counted
@@ -93,7 +98,13 @@ mod tests {
         assert_eq!(order_sentence(&["a", "b"], &["a"]), None);
         assert_eq!(order_sentence(&["a", "b"], &["a", "x", "b"]), None);
         let sentence = order_sentence(&["a", "b"], &["b", "a"]).unwrap();
-        assert_eq!(sentence, "writes in another order: the legacy a, b; the candidate b, a");
-        assert_eq!(longest_common(&["a", "b", "c", "d"], &["b", "x", "d"]), ["b", "d"]);
+        assert_eq!(
+            sentence,
+            "writes in another order: the legacy a, b; the candidate b, a"
+        );
+        assert_eq!(
+            longest_common(&["a", "b", "c", "d"], &["b", "x", "d"]),
+            ["b", "d"]
+        );
     }
 }

@@ -44,7 +44,14 @@ fn without_data_every_verdict_is_to_wait() {
     for at in [0.0, 0.01, 10.0, 50.0, 99.99, 100.0] {
         let verdict = judge(&GATES, weight(at), &[]);
         assert_eq!(verdict.kind, VerdictKind::Wait, "{at}: {verdict:?}");
-        let verdict = judge(&Gates { min_calls: 0, ..GATES }, weight(at), &[&pairs(0)]);
+        let verdict = judge(
+            &Gates {
+                min_calls: 0,
+                ..GATES
+            },
+            weight(at),
+            &[&pairs(0)],
+        );
         assert_eq!(verdict.kind, VerdictKind::Wait, "{at}: {verdict:?}");
     }
 }
@@ -53,7 +60,7 @@ fn without_data_every_verdict_is_to_wait() {
 fn how_many_clean_pairs_until_the_first_step() {
     // min_calls, error margin, mismatch bound → pairs.
     let table = [
-        (200, 0.05, 0.01, 335),
+        (200, 0.05, 0.01, 334),
         (200, 0.05, 0.05, 200),
         (50, 0.05, 0.05, 66),
         (500, 0.001, 0.001, 3_351),
@@ -61,12 +68,42 @@ fn how_many_clean_pairs_until_the_first_step() {
         (1_000, 0.05, 0.01, 1_000),
     ];
     for (min_calls, error_rate_margin, mismatch_below, expected) in table {
-        let gates = Gates { min_calls, error_rate_margin, mismatch_below, ..GATES };
+        let gates = Gates {
+            min_calls,
+            error_rate_margin,
+            mismatch_below,
+            ..GATES
+        };
         let advances =
             |n: u64| judge(&gates, Weight::ZERO, &[&pairs(n)]).kind == VerdictKind::Advance;
         let needed = super::super::gates::least(advances).unwrap();
         let near = (needed as f64 / f64::from(expected) - 1.0).abs() < 0.01;
         assert!(near, "{gates:?}: {needed}, not about {expected}");
+    }
+}
+
+#[test]
+fn how_many_clean_calls_until_the_next_step_where_all_are_mirrored() {
+    // Weight → calls; each call is a pair, and the candidate is its primary or its shadow. What
+    // holds a small weight up is that ten clients' calls must have been answered by the candidate.
+    for (percent, expected) in [
+        (1.0, 1000),
+        (5.0, 334),
+        (10.0, 334),
+        (50.0, 334),
+        (100.0, 334),
+    ] {
+        let at = weight(percent);
+        let advances = |n: u64| {
+            let mut evidence = pairs(n);
+            let candidate = n * u64::from(at.bp()) / 10_000;
+            route(&mut evidence, at, (n - candidate, 0), (candidate, 0));
+            evidence.cell(at, Arm::Candidate, Role::Shadow).calls = n - candidate;
+            evidence.cell(at, Arm::Legacy, Role::Shadow).calls = candidate;
+            judge(&GATES, at, &[&evidence]).kind == VerdictKind::Advance
+        };
+        let needed = super::super::gates::least(advances).unwrap();
+        assert_eq!(needed, expected, "{percent} %");
     }
 }
 
@@ -81,7 +118,7 @@ fn says_how_many_more_calls_it_waits_for() {
     let verdict = judge(&GATES, Weight::ZERO, &[&pairs(100 + more)]);
     assert_eq!(verdict.kind, VerdictKind::Advance, "{verdict:?}");
     let reason = &gate(&verdict, "mismatch").reason;
-    assert_eq!(reason, "0 of 335 pairs differ; 335 rule out 1 % at 95 %");
+    assert_eq!(reason, "0 of 334 pairs differ; 334 rule out 1 % at 95 %");
 }
 
 #[test]
@@ -90,12 +127,20 @@ fn a_mismatch_delays_and_many_roll_back() {
     evidence.pairs.mismatched = 1;
     let verdict = judge(&GATES, Weight::ZERO, &[&evidence]);
     assert_eq!(gate(&verdict, "mismatch").verdict, VerdictKind::Wait);
-    assert!(gate(&verdict, "mismatch").more_calls.is_some_and(|more| more > 0), "{verdict:?}");
+    assert!(
+        gate(&verdict, "mismatch")
+            .more_calls
+            .is_some_and(|more| more > 0),
+        "{verdict:?}"
+    );
     evidence.pairs.mismatched = 25;
     let verdict = judge(&GATES, Weight::ZERO, &[&evidence]);
     assert_eq!(verdict.kind, VerdictKind::Rollback);
     assert_eq!(verdict.gates[0].name, "mismatch");
-    assert_eq!(verdict.gates[0].reason, "25 of 412 pairs differ: more than 1 %");
+    assert_eq!(
+        verdict.gates[0].reason,
+        "25 of 412 pairs differ: more than 1 %"
+    );
 }
 
 #[test]
@@ -107,7 +152,10 @@ fn failures_of_the_candidate_alone_roll_back_and_of_both_do_not() {
     assert_eq!(verdict.kind, VerdictKind::Rollback);
     evidence.pairs.only_legacy_failed = 9;
     let verdict = judge(&GATES, weight(10.0), &[&evidence]);
-    assert_eq!(gate(&verdict, "paired_errors").verdict, VerdictKind::Advance);
+    assert_eq!(
+        gate(&verdict, "paired_errors").verdict,
+        VerdictKind::Advance
+    );
 }
 
 #[test]
@@ -116,7 +164,11 @@ fn routed_calls_alone_can_prove_the_error_rate() {
     let mut evidence = pairs(400);
     route(&mut evidence, at, (5, 0), (5, 0));
     let verdict = judge(&GATES, at, &[&evidence]);
-    assert_eq!(gate(&verdict, "error_rate").verdict, VerdictKind::Wait, "{verdict:?}");
+    assert_eq!(
+        gate(&verdict, "error_rate").verdict,
+        VerdictKind::Wait,
+        "{verdict:?}"
+    );
     route(&mut evidence, at, (200, 0), (200, 0));
     let verdict = judge(&GATES, at, &[&evidence]);
     assert_eq!(verdict.kind, VerdictKind::Advance, "{verdict:?}");
@@ -125,7 +177,12 @@ fn routed_calls_alone_can_prove_the_error_rate() {
     route(&mut unmirrored, at, (300, 0), (300, 0));
     let verdict = judge(&GATES, at, &[&unmirrored]);
     assert_eq!(gate(&verdict, "error_rate").verdict, VerdictKind::Advance);
-    assert!(verdict.gates.iter().all(|gate| gate.name != "paired_errors"));
+    assert!(
+        verdict
+            .gates
+            .iter()
+            .all(|gate| gate.name != "paired_errors")
+    );
     assert_eq!(gate(&verdict, "mismatch").verdict, VerdictKind::Wait);
 }
 
@@ -135,7 +192,10 @@ fn a_candidate_that_fails_its_clients_is_rolled_back_within_a_few_calls() {
     let mut evidence = pairs(400);
     route(&mut evidence, at, (990, 0), (10, 3));
     let verdict = judge(&GATES, at, &[&evidence]);
-    assert_eq!((verdict.kind, verdict.gates[0].name), (VerdictKind::Rollback, "error_rate"));
+    assert_eq!(
+        (verdict.kind, verdict.gates[0].name),
+        (VerdictKind::Rollback, "error_rate")
+    );
     let mut evidence = pairs(400);
     route(&mut evidence, at, (990, 297), (10, 3));
     assert_ne!(judge(&GATES, at, &[&evidence]).kind, VerdictKind::Rollback);
@@ -150,16 +210,25 @@ fn at_full_weight_the_legacys_past_is_the_yardstick() {
     assert_eq!(verdict.kind, VerdictKind::Advance, "{verdict:?}");
     route(&mut evidence, Weight::FULL, (0, 0), (100, 100));
     let verdict = judge(&GATES, Weight::FULL, &[&evidence]);
-    assert_eq!((verdict.kind, verdict.gates[0].name), (VerdictKind::Rollback, "error_rate"));
+    assert_eq!(
+        (verdict.kind, verdict.gates[0].name),
+        (VerdictKind::Rollback, "error_rate")
+    );
 }
 
 #[test]
 fn latency_is_asked_only_with_a_ratio_and_rolls_back_when_proven() {
-    let gates = Gates { p99_ratio: Some(1.0), ..GATES };
+    let gates = Gates {
+        p99_ratio: Some(1.0),
+        ..GATES
+    };
     let with = |arm: Arm, base_us: u64, n: u64, evidence: &mut MethodEvidence| {
         let mut latency = Histogram::default();
         (0..n).for_each(|i| latency.record(Duration::from_micros(base_us + i % 100)));
-        evidence.cell(Weight::ZERO, arm, Role::Shadow).latency.merge(&latency);
+        evidence
+            .cell(Weight::ZERO, arm, Role::Shadow)
+            .latency
+            .merge(&latency);
     };
     let of = |legacy_us: u64, candidate_us: u64, n: u64| {
         let mut evidence = pairs(400);
@@ -167,16 +236,36 @@ fn latency_is_asked_only_with_a_ratio_and_rolls_back_when_proven() {
         with(Arm::Candidate, candidate_us, n, &mut evidence);
         judge(&gates, Weight::ZERO, &[&evidence])
     };
-    assert!(judge(&GATES, Weight::ZERO, &[&pairs(400)]).gates.iter().all(|g| g.name != "latency"));
-    assert_eq!(gate(&of(1000, 500, 100), "latency").verdict, VerdictKind::Wait);
-    assert_eq!(gate(&of(1000, 500, 2000), "latency").verdict, VerdictKind::Advance);
-    assert_eq!(gate(&of(1000, 1000, 2000), "latency").verdict, VerdictKind::Advance);
+    assert!(
+        judge(&GATES, Weight::ZERO, &[&pairs(400)])
+            .gates
+            .iter()
+            .all(|g| g.name != "latency")
+    );
+    assert_eq!(
+        gate(&of(1000, 500, 100), "latency").verdict,
+        VerdictKind::Wait
+    );
+    assert_eq!(
+        gate(&of(1000, 500, 2000), "latency").verdict,
+        VerdictKind::Advance
+    );
+    assert_eq!(
+        gate(&of(1000, 1000, 2000), "latency").verdict,
+        VerdictKind::Advance
+    );
     assert_eq!(of(1000, 2000, 2000).kind, VerdictKind::Rollback);
 }
 
 #[test]
 fn methods_of_a_group_add_up() {
     let half = pairs(200);
-    assert_eq!(judge(&GATES, Weight::ZERO, &[&half]).kind, VerdictKind::Wait);
-    assert_eq!(judge(&GATES, Weight::ZERO, &[&half, &half]).kind, VerdictKind::Advance);
+    assert_eq!(
+        judge(&GATES, Weight::ZERO, &[&half]).kind,
+        VerdictKind::Wait
+    );
+    assert_eq!(
+        judge(&GATES, Weight::ZERO, &[&half, &half]).kind,
+        VerdictKind::Advance
+    );
 }
