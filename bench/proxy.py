@@ -47,9 +47,7 @@ class Shape:
         }
 
 
-def measure(
-    database: Path, scratch: Path, *, rounds: int, seconds: float, say: Say
-) -> list[Shape]:
+def measure(database: Path, scratch: Path, *, rounds: int, seconds: float, say: Say) -> list[Shape]:
     """Measures every shape, direct and through the proxy in turn."""
     with ExitStack() as stack:
         arms = [

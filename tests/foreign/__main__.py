@@ -6,9 +6,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-from foreign.service import SERVICE, Foreign
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+
+from foreign.service import SERVICE, Foreign
 
 THREADS = 64
 GRACE_S = 1.0

@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
-from foreign.service import LEDGER
 from harness import ROOT, Process
+
+from foreign.service import LEDGER
 
 UNBOUNDED = (("grpc.max_receive_message_length", -1),)
 

@@ -1,0 +1,154 @@
+"""What is wrong with an arm does not become wrong for its callers."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import grpc
+import pytest
+from foreign.backend import Backend, start_foreign
+from foreign.service import ECHO, SERVICE
+from harness import CutoverUp, free_port, manifest, rule, run_load, wait_until
+from harness.cutover import freeze, thaw
+
+MIRRORED = {"percent": 100, "acceptSideEffects": True}
+SOON_S = 2.0
+"""Connection refused is told well within this."""
+
+
+def test_a_frozen_shadow_changes_nothing_for_callers(
+    foreign_legacy: Backend, foreign_candidate: Backend, tmp_path: Path, logs: Path
+) -> None:
+    rules = [rule(SERVICE, "Echo", weight=0, mirror=MIRRORED)]
+    limits = {"mirrorQueue": 64, "mirrorDeadline": "500ms"}
+    content = manifest(foreign_legacy.url, foreign_candidate.url, rules=rules, limits=limits)
+    with CutoverUp(content, scratch=tmp_path, logs=logs) as up:
+        usual = run_load(up.url, path=ECHO, calls=2_000, duration=60, concurrency=8)
+        assert usual.by_status == {"OK": 2_000}
+        wait_until(lambda: len(foreign_candidate.ledger(ECHO)) > 0)
+        freeze(foreign_candidate.process)
+        load = run_load(up.url, path=ECHO, calls=4_000, duration=60, concurrency=8)
+        assert load.by_status == {"OK": 4_000}
+        with up.channel() as channel:
+            for _ in range(100):
+                sent = os.urandom(1_000)
+                assert channel.unary_unary(ECHO)(sent, timeout=10) == sent
+        # Nobody waited for the shadow: half a second is its own deadline.
+        assert load.latency_us("p99") < 250_000
+        wait_until(lambda: _not_compared(up) > 0, what="drops are counted")
+        thaw(foreign_candidate.process)
+        before = len(foreign_candidate.ledger(ECHO))
+        run_load(up.url, path=ECHO, calls=50, duration=30, concurrency=1)
+        wait_until(lambda: len(foreign_candidate.ledger(ECHO)) > before, what="mirroring goes on")
+
+
+def test_a_missing_shadow_changes_nothing_for_callers(
+    foreign_legacy: Backend, tmp_path: Path, logs: Path
+) -> None:
+    rules = [rule(SERVICE, "Echo", weight=0, mirror=MIRRORED)]
+    content = manifest(foreign_legacy.url, _nobody(), rules=rules)
+    with CutoverUp(content, scratch=tmp_path, logs=logs) as up:
+        load = run_load(up.url, path=ECHO, calls=1_000, duration=60)
+        assert load.by_status == {"OK": 1_000}
+        wait_until(lambda: _not_compared(up) > 0, what="what was not compared is counted")
+
+
+def test_a_missing_legacy_is_told_at_once(
+    foreign_candidate: Backend, tmp_path: Path, logs: Path
+) -> None:
+    content = manifest(_nobody(), foreign_candidate.url, rules=[rule(weight=0)])
+    with CutoverUp(content, scratch=tmp_path, logs=logs) as up, up.channel() as channel:
+        for _ in range(5):
+            started = time.monotonic()
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary(ECHO)(b"", timeout=10)
+            assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+            assert time.monotonic() - started < SOON_S
+    assert foreign_candidate.ledger() == []
+
+
+def test_a_missing_candidate_falls_over_to_the_legacy_and_is_counted(
+    foreign_legacy: Backend, tmp_path: Path, logs: Path
+) -> None:
+    content = manifest(foreign_legacy.url, _nobody(), rules=[rule(weight=100)])
+    with CutoverUp(content, scratch=tmp_path, logs=logs) as up:
+        load = run_load(up.url, path=ECHO, calls=300, duration=60, tally="x-arm")
+        assert load.by_status == {"OK": 300}
+        assert load.tally == {"legacy": 300}
+        assert up.metrics().sum("cutover_fallbacks_total") == 300
+    assert len(foreign_legacy.ledger(ECHO)) == 300
+
+
+def test_both_arms_missing_is_told_at_once(tmp_path: Path, logs: Path) -> None:
+    content = manifest(_nobody(), _nobody(), rules=[rule(weight=50)])
+    with CutoverUp(content, scratch=tmp_path, logs=logs) as up, up.channel() as channel:
+        started = time.monotonic()
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary(ECHO)(b"", timeout=10)
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert time.monotonic() - started < SOON_S
+
+
+def test_an_arm_that_comes_back_is_found_again(tmp_path: Path, logs: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    content = manifest(f"http://{address}", f"http://{address}")
+    with CutoverUp(content, scratch=tmp_path, logs=logs) as up, up.channel() as channel:
+        echo = channel.unary_unary(ECHO)
+
+        def works() -> bool:
+            try:
+                return echo(b"hello", timeout=5) == b"hello"
+            except grpc.RpcError as error:
+                assert error.code() == grpc.StatusCode.UNAVAILABLE
+                return False
+
+        assert not works()
+        for _ in range(2):
+            with start_foreign("legacy", logs=logs, listen=address):
+                assert wait_until(works)
+
+
+def test_a_shutdown_lets_calls_in_flight_end(
+    foreign_legacy: Backend, tmp_path: Path, logs: Path
+) -> None:
+    content = manifest(foreign_legacy.url, foreign_legacy.url)
+    with CutoverUp(content, scratch=tmp_path, logs=logs) as up, up.channel() as channel:
+        from foreign.service import CHAT
+
+        go_on = threading.Event()
+
+        def requests() -> list[bytes]:
+            yield b"before"
+            go_on.wait(30)
+            yield b"after"
+
+        call = channel.stream_stream(CHAT)(requests(), timeout=30)
+        assert next(call) == b"erofeb"
+        stopping = threading.Thread(target=up.process.stop)
+        stopping.start()
+        wait_until(lambda: _refuses(up.address), what="no new connection is taken")
+        go_on.set()
+        assert list(call) == [b"retfa"]
+        stopping.join()
+    assert up.process.wait() == 0
+
+
+def _refuses(address: str) -> bool:
+    import socket
+
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1):
+            return False
+    except OSError:
+        return True
+
+
+def _nobody() -> str:
+    """A URL at which nobody listens."""
+    return f"http://127.0.0.1:{free_port()}"
+
+
+def _not_compared(up: CutoverUp) -> float:
+    return up.metrics().sum("cutover_pairs_not_compared_total")
