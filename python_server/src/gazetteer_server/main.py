@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 
@@ -17,6 +16,8 @@ from gazetteer_server.server import CannotListenError, start_server
 from gazetteer_server.service import GazetteerService
 from gazetteer_server.store import Store, UnusableDatabaseError
 from gazetteer_server.telemetry import start_telemetry
+
+_ENDING = frozenset({signal.SIGTERM, signal.SIGINT})
 
 _log = logging.getLogger(__name__)
 
@@ -32,14 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     config = parse_config(argv)
     set_up_logs(config.log_level)
-    asked_to_end = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked_to_end.set())
+    # Blocked here and so in all threads to come, these wait until somebody asks for them. A
+    # handler would not do: it runs only when the main thread wakes, and may be missed.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
 
-    telemetry = start_telemetry(os.environ)
-    store = Store(config.database, instrument=telemetry.instrument if telemetry else lambda c: c)
     try:
-        store.check()
+        Store(config.database).check()
+        telemetry = start_telemetry(os.environ)
+        store = Store(config.database, instrument=telemetry.instrument if telemetry else None)
         gazetteer = build_gazetteer(*store.read_all())
         # The indexes live as long as the process: no collection need look at them again.
         gc.collect()
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{error}; choose another address with --listen")
 
     print(f"listening on {Address(config.listen.host, running.port)}", flush=True)
-    asked_to_end.wait()
+    signal.sigwait(_ENDING)
     _log.info("draining", extra={"grace_s": config.shutdown_grace_s})
     running.drain(config.shutdown_grace_s)
     if telemetry is not None:

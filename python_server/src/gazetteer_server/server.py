@@ -17,6 +17,8 @@ from gazetteer_server.telemetry import Telemetry
 _LEAST_PING_INTERVAL_MS = 5_000
 """Clients that ping an idle connection more often are disconnected by grpcio."""
 
+_HEALTH_WORKERS = 2
+
 _REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
 
@@ -61,7 +63,7 @@ def start_server(
         maximum_concurrent_rpcs=config.max_concurrent_calls,
     )
     pb_grpc.add_GazetteerServiceServicer_to_server(service, server)
-    health_servicer = health.HealthServicer()
+    health_servicer = _Health()
     health_servicer.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     _add_reflection(server)
@@ -71,6 +73,23 @@ def start_server(
         raise CannotListenError(f"cannot listen on {config.listen}") from error
     server.start()
     return RunningServer(server, health_servicer, port)
+
+
+class _Health(health.HealthServicer):
+    """Health that is answered even while streams hold all of the workers."""
+
+    def Check(  # noqa: N802
+        self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        return super().Check(request, context)
+
+
+# How grpcio is told to run a method on threads of its own.
+setattr(  # noqa: B010
+    _Health.Check,
+    "experimental_thread_pool",
+    ThreadPoolExecutor(max_workers=_HEALTH_WORKERS, thread_name_prefix="health"),
+)
 
 
 def _layers(telemetry: Telemetry | None) -> list[grpc.ServerInterceptor]:

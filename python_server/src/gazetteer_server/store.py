@@ -33,12 +33,12 @@ class Store:
 
     Args:
         database: The file, made by `gazetteer-load`.
-        instrument: Wraps each connection, so that its cursors' statements become spans.
+        instrument: Wraps each connection, so that its cursors' statements become spans; or None.
     """
 
-    def __init__(self, database: Path, *, instrument: Instrument = lambda c: c) -> None:
+    def __init__(self, database: Path, *, instrument: Instrument | None = None) -> None:
         self._database = database
-        self._instrument = instrument
+        self._instrument: Instrument = instrument or (lambda connection: connection)
         self._readers = threading.local()
         self._writing = threading.Lock()
         self._writer: sqlite3.Connection | None = None

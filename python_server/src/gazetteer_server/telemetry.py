@@ -27,6 +27,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 DEFAULT_SERVICE_NAME = "gazetteer-python"
 """The service's name unless `OTEL_SERVICE_NAME` says otherwise."""
 
+_UNNAMED = "unknown_service"
+_EXPORT_TIMEOUT_S = 2.0
+"""Short, because a server must not wait long at its end for a collector that is away."""
+
 _METRIC_INTERVAL_MS = 5_000
 _SPAN_DELAY_MS = 1_000
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -68,16 +72,17 @@ def start_telemetry(environment: Mapping[str, str]) -> Telemetry | None:
     """
     if not environment.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         return None
+    # The exporters read the variable themselves where nothing is handed in.
+    timeout_s = None if environment.get("OTEL_EXPORTER_OTLP_TIMEOUT") else _EXPORT_TIMEOUT_S
     return build_telemetry(
-        environment,
         spans=BatchSpanProcessor(
-            OTLPSpanExporter(),
+            OTLPSpanExporter(timeout=timeout_s),
             schedule_delay_millis=_milliseconds(
                 environment, "OTEL_BSP_SCHEDULE_DELAY", _SPAN_DELAY_MS
             ),
         ),
         metrics=PeriodicExportingMetricReader(
-            OTLPMetricExporter(),
+            OTLPMetricExporter(timeout=timeout_s),
             export_interval_millis=_milliseconds(
                 environment, "OTEL_METRIC_EXPORT_INTERVAL", _METRIC_INTERVAL_MS
             ),
@@ -85,15 +90,14 @@ def start_telemetry(environment: Mapping[str, str]) -> Telemetry | None:
     )
 
 
-def build_telemetry(
-    environment: Mapping[str, str], *, spans: SpanProcessor, metrics: MetricReader
-) -> Telemetry:
+def build_telemetry(*, spans: SpanProcessor, metrics: MetricReader) -> Telemetry:
     """Puts telemetry together around where spans and metrics go.
 
     Sampling is the SDK's default: the parent's choice, and always without a parent.
     """
-    name = environment.get("OTEL_SERVICE_NAME") or DEFAULT_SERVICE_NAME
-    described = Resource.create({SERVICE_NAME: name})
+    described = Resource.create()
+    if str(described.attributes[SERVICE_NAME]).startswith(_UNNAMED):
+        described = described.merge(Resource({SERVICE_NAME: DEFAULT_SERVICE_NAME}))
     tracers = TracerProvider(resource=described)
     tracers.add_span_processor(spans)
     meters = MeterProvider(metric_readers=[metrics], resource=described)
