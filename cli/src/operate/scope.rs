@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use cutover_manifest::MethodPath;
 use cutover_proto::cutover::v1::Status;
 
 use crate::failure::Failure;
@@ -24,6 +25,8 @@ pub(super) fn resolve(given: Option<&str>, status: &Status) -> Result<String, Fa
         .collect();
     match matching.as_slice() {
         [one] => Ok((*one).to_owned()),
+        // A method that nobody has called yet is not known; its full name is taken as it is.
+        [] if given.starts_with('/') && MethodPath::parse(given).is_ok() => Ok(given.to_owned()),
         [] => Err(unknown(given, &known)),
         several => Err(
             Failure::usage(format!("{given:?} could be any of several methods"))
@@ -64,11 +67,14 @@ fn unknown(given: &str, known: &BTreeSet<&str>) -> Failure {
     match nearest {
         Some((_, path)) => failure.help(format!("did you mean {}?", short(path))),
         None if known.is_empty() => {
-            failure.help("the control plane knows no method yet: has a proxy connected?")
+            failure.help("no call has come yet: write /package.Service/Method in full")
         }
         None => {
             let names: Vec<String> = known.iter().map(|path| short(path)).collect();
-            failure.help(format!("it is one of: {}", names.join(", ")))
+            let names = names.join(", ");
+            failure.help(format!(
+                "it is one of: {names}; or write /package.Service/Method in full"
+            ))
         }
     }
 }
@@ -108,6 +114,7 @@ mod tests {
             check(given, "/a.v1.A/Search");
         }
         check("*", ALL);
+        check("/c.v1.C/NotCalledYet", "/c.v1.C/NotCalledYet");
         assert_eq!(resolve(None, &status()).unwrap(), ALL);
     }
 
