@@ -2,6 +2,7 @@
 //! Bucket edges of a histogram are safe: both arms are counted at the same edges.
 
 use super::coin::ln_e_above;
+use super::counters::PairCell;
 use super::rate::ln_e_rate_below;
 use crate::Histogram;
 
@@ -30,6 +31,17 @@ pub fn p_quantile_bounds(histogram: &Histogram, q: f64, alpha: f64) -> (f64, Opt
     };
     let high = (above < edges.len()).then(|| Histogram::upper_edge_us(above));
     (low, high)
+}
+
+/// ln e-value against "in a pair, the candidate is the slower one at most every second time".
+/// Whatever slows both arms down at the same time cancels out.
+#[must_use]
+pub fn ln_e_slower(pairs: &PairCell) -> f64 {
+    ln_e_above(
+        pairs.candidate_slower + pairs.legacy_slower,
+        pairs.candidate_slower,
+        0.5,
+    )
 }
 
 /// Where the candidate's distribution lies furthest behind the legacy's.
@@ -147,6 +159,20 @@ mod tests {
             high.is_some_and(|high| (1090.0..1300.0).contains(&high)),
             "{high:?}"
         );
+    }
+
+    #[test]
+    fn pairs_tell_the_slower_arm() {
+        let pairs = |candidate_slower, legacy_slower| {
+            ln_e_slower(&PairCell {
+                candidate_slower,
+                legacy_slower,
+                ..PairCell::default()
+            })
+        };
+        assert!(pairs(70, 30) > 20f64.ln());
+        assert!(pairs(55, 45) < 20f64.ln());
+        assert!(pairs(0, 100) < 0.0);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::hash::Hasher;
 
+use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, ReflectMessage, Value};
 use siphasher::sip::SipHasher24;
 
@@ -36,9 +37,6 @@ impl Walk<'_> {
     }
 
     fn write(&self, hasher: &mut SipHasher24, value: &Value, place: &Place) {
-        if place.depth > MAX_DEPTH {
-            return;
-        }
         match value {
             Value::Bool(value) => hasher.write(&[1, u8::from(*value)]),
             Value::I32(value) => hasher.write(&value.to_le_bytes()),
@@ -90,6 +88,10 @@ impl Walk<'_> {
     }
 
     fn write_message(&self, hasher: &mut SipHasher24, message: &DynamicMessage, place: &Place) {
+        if place.depth > MAX_DEPTH {
+            // The walk does not go down here either: only equal bytes are taken for equal.
+            return write_sized(hasher, &message.encode_to_vec());
+        }
         if let Some(paths) = unpack::field_mask(message) {
             paths
                 .iter()
@@ -122,11 +124,14 @@ impl Walk<'_> {
             hasher.write_u32(field.number());
             self.write(hasher, value, at);
         }
-        for unknown in message.unknown_fields() {
-            let mut bytes = Vec::new();
-            unknown.encode(&mut bytes);
-            write_sized(hasher, &bytes);
-        }
+        // No field has this number: it ends the message, so that what follows is not taken for
+        // one of its fields.
+        hasher.write_u32(0);
+        let mut unknown = Vec::new();
+        message
+            .unknown_fields()
+            .for_each(|field| field.encode(&mut unknown));
+        write_sized(hasher, &unknown);
     }
 }
 

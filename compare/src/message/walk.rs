@@ -69,6 +69,9 @@ impl<'a> Walk<'a> {
         at: Place,
     ) {
         if at.depth > MAX_DEPTH {
+            if legacy == candidate {
+                return;
+            }
             let reason = format!("deeper than {MAX_DEPTH}");
             return self.find_plain(&at.path, Kind::Undecodable, [reason.clone(), reason]);
         }
