@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions
@@ -52,9 +53,7 @@ def find_browser() -> tuple[str, str] | None:
 
 
 @contextmanager
-def open_browser(
-    scratch: Path, *, width: int = 1280, height: int = 1000, dark: bool = False
-) -> Iterator[Chrome]:
+def open_browser(scratch: Path) -> Iterator[Chrome]:
     """A headless Chromium with an empty profile below `scratch`; ends with the block."""
     found = find_browser()
     if found is None:
@@ -71,11 +70,6 @@ def open_browser(
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     chrome = Chrome(options=options, service=Service(driver))
     try:
-        # The window of a headless browser has a least width; the device metrics do not.
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
         yield chrome
     finally:
         chrome.quit()
@@ -88,14 +82,30 @@ class DashboardPage:
         """Reads the page through `chrome`."""
         self.chrome = chrome
 
-    def open(self, url: str) -> "DashboardPage":
-        """Opens the dashboard and waits until it is live."""
+    def open(self, url: str, *, width: int = 1280, height: int = 1000, dark: bool = False) -> Self:
+        """Opens the dashboard in a window of that size and waits until it is live.
+
+        Args:
+            url: Where it is.
+            width: Of the window, px.
+            height: Of the window, px.
+            dark: What the system prefers.
+        """
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+        self.resize(width, height)
+        self.console_errors()
         self.chrome.get(url)
         self.chrome.execute_script("window.openedOnce = true")
         self.wait(lambda page: page.connection() == "Live", "the page to be live")
         return self
 
-    def wait(self, condition: Callable[["DashboardPage"], bool], what: str) -> None:
+    def resize(self, width: int, height: int) -> None:
+        """Gives the page a size, px; unlike a window, it may be as narrow as a telephone."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def wait(self, condition: Callable[["DashboardPage"], object], what: str) -> None:
         """Waits until `condition` holds; `what` is said when it never does."""
         waiting = WebDriverWait(
             self.chrome, WAIT_S, 0.05, ignored_exceptions=[StaleElementReferenceException]
@@ -104,10 +114,10 @@ class DashboardPage:
 
     def reloaded(self) -> bool:
         """Whether the page was loaded again since it was opened."""
-        return self.chrome.execute_script("return window.openedOnce !== true")
+        return bool(self.chrome.execute_script("return window.openedOnce !== true"))
 
     def connection(self) -> str:
-        """ "Live", "Connecting" or "Lost since …"."""
+        """The link in words: "Live", "Connecting" or "Lost since …"."""
         return self._field("connection")
 
     def name(self) -> str:
@@ -242,28 +252,31 @@ class DashboardPage:
         """What the browser complained of since the last call, violations of the policy included."""
         return [
             f"{entry['level']}: {entry['message']}"
-            for entry in self.chrome.get_log("browser")
+            for entry in self.chrome.get_log("browser")  # type: ignore[no-untyped-call]
             if entry["level"] in ("SEVERE", "WARNING")
         ]
 
     def contrast(self, selector: str) -> dict[str, float]:
         """The contrast (WCAG 2, 1 to 21) of each text that is shown and matches."""
-        return self.chrome.execute_script(_CONTRAST, selector)
+        found: dict[str, float] = self.chrome.execute_script(_CONTRAST, selector)
+        return found
 
     def overflow_px(self) -> int:
         """By how much the page is wider than the window."""
-        return self.chrome.execute_script(
-            "const r = document.documentElement; return r.scrollWidth - r.clientWidth"
-        )
+        root = "document.documentElement"
+        return int(self.chrome.execute_script(f"return {root}.scrollWidth - {root}.clientWidth"))
 
     def screenshot(self, file: Path, *, whole: bool = True) -> None:
         """Writes a PNG of the whole page, or of what is in the window."""
         if whole:
             height = self.chrome.execute_script("return document.documentElement.scrollHeight")
             width = self.chrome.execute_script("return window.innerWidth")
-            metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-            self.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+            self.resize(width, height)
         self.chrome.save_screenshot(str(file))
+
+    def text(self, selector: str) -> str:
+        """All text inside the element that matches, seen or not."""
+        return self.one(selector).get_attribute("textContent") or ""
 
     def one(self, selector: str) -> WebElement:
         """The element that matches."""
@@ -310,7 +323,10 @@ return [...document.querySelectorAll("table.differences tbody")].map((row) => ({
 """
 
 _CONTRAST = """
-const channel = (c) => { c /= 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
+const channel = (byte) => {
+  const c = byte / 255;
+  return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+};
 const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
 const parts = (text) => text.match(/[\\d.]+/g).map(Number);
 const ground = (node) => {

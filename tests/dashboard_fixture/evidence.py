@@ -18,9 +18,9 @@ def quantiles(count: int, p50_us: float) -> operator.Quantiles:
     return operator.Quantiles(count=count, p50_us=p50_us, p90_us=p50_us * 1.9, p99_us=p50_us * 4.3)
 
 
-def arm(which: plane.Arm, calls: int, shadow: int, rate: float, p50_us: float) -> (
-    operator.ArmStatus
-):
+def arm(
+    which: plane.Arm.ValueType, calls: int, shadow: int, rate: float, p50_us: float
+) -> operator.ArmStatus:
     """One arm's figures."""
     not_found = calls // 50
     return operator.ArmStatus(
@@ -46,7 +46,9 @@ def fields(name: str, compared: int) -> tuple[list[operator.FieldStatus], int]:
         return found, tie
     if name == "GetPlace":
         found = [
-            operator.FieldStatus(path="visit_count", kind="value", pairs=compared // 400, noisy=True)
+            operator.FieldStatus(
+                path="visit_count", kind="value", pairs=compared // 400, noisy=True
+            )
         ]
         return found, 0
     return [], 0
@@ -80,9 +82,9 @@ def traces(name: str, compared: int) -> operator.TraceStatus:
     return operator.TraceStatus(compared=compared)
 
 
-def _operation(key: str, legacy: int, candidate: int, legacy_us: int, candidate_us: int) -> (
-    operator.OperationStatus
-):
+def _operation(
+    key: str, legacy: int, candidate: int, legacy_us: int, candidate_us: int
+) -> operator.OperationStatus:
     return operator.OperationStatus(
         key=key,
         legacy_calls=legacy,
@@ -175,12 +177,25 @@ def samples(status: operator.Status, at_ms: int) -> list[plane.Sample]:
     found = []
     for number in range(12):
         differences = [
-            plane.Difference(path="results[].place.id", kind="order", legacy="[3041563, 2960]",
-                             candidate="[2960, 3041563]"),
-            plane.Difference(path="results[].score", kind="value", legacy="0.8421052631578947",
-                             candidate="0.8421052631578948", sufficient_relative=1.4e-16),
-            plane.Difference(path="search_id", kind="value", legacy="#9f86d081884c7d65",
-                             candidate="#3c363836cf4e16d9"),
+            plane.Difference(
+                path="results[].place.id",
+                kind="order",
+                legacy="[3041563, 2960]",
+                candidate="[2960, 3041563]",
+            ),
+            plane.Difference(
+                path="results[].score",
+                kind="value",
+                legacy="0.8421052631578947",
+                candidate="0.8421052631578948",
+                sufficient_relative=1.4e-16,
+            ),
+            plane.Difference(
+                path="search_id",
+                kind="value",
+                legacy="#9f86d081884c7d65",
+                candidate="#3c363836cf4e16d9",
+            ),
         ]
         method = _SERVICE + "SearchPlaces"
         if hostile:
@@ -203,12 +218,15 @@ def samples(status: operator.Status, at_ms: int) -> list[plane.Sample]:
 
 
 def trace_pairs(status: operator.Status, at_ms: int) -> list[operator.TracePair]:
-    """Trace pairs: every third with N+1 queries in the candidate."""
+    """Trace pairs: every third with N+1 queries in the candidate, every fourth without any."""
     hostile = any(method.method == HOSTILE[1] for method in status.methods)
     pairs = []
     for number in range(30):
         repeated = 5 if number % 3 == 0 else 1
         wait = 70 * (number % 4)
+        if number % 4 == 1:
+            pairs.append(_without_queries(number, at_ms))
+            continue
         pairs.append(
             operator.TracePair(
                 trace_id=_trace_id(number),
@@ -216,8 +234,9 @@ def trace_pairs(status: operator.Status, at_ms: int) -> list[operator.TracePair]
                 primary=plane.ARM_CANDIDATE if number % 5 == 0 else plane.ARM_LEGACY,
                 at_unix_ms=at_ms - 2_500 * number,
                 legacy=_spans([140, 210, 120], root_us=1_480 + wait, first_us=320),
-                candidate=_spans([88, *[61] * repeated, 58], root_us=330 + 66 * repeated,
-                                 first_us=40),
+                candidate=_spans(
+                    [88, *[61] * repeated, 58], root_us=330 + 66 * repeated, first_us=40
+                ),
                 differences=[]
                 if repeated == 1
                 else [f"{_NAMES}: the legacy called it 1 time, the candidate {repeated} times"],
@@ -231,19 +250,42 @@ def trace_pairs(status: operator.Status, at_ms: int) -> list[operator.TracePair]
     return pairs
 
 
+def _without_queries(number: int, at_ms: int) -> operator.TracePair:
+    return operator.TracePair(
+        trace_id=_trace_id(number),
+        method=_SERVICE + "SearchPlaces",
+        primary=plane.ARM_LEGACY,
+        at_unix_ms=at_ms - 2_500 * number,
+        legacy=_spans([], root_us=31_800, first_us=210),
+        candidate=_spans([], root_us=2_570, first_us=30),
+    )
+
+
 def _spans(queries: list[int], *, root_us: int, first_us: int) -> list[operator.SpanSummary]:
-    keys = [_PLACE, *[_NAMES] * (len(queries) - 2), _VISITS]
+    keys = [_PLACE, *[_NAMES] * (len(queries) - 2), _VISITS] if queries else []
     spans = [
-        operator.SpanSummary(span_id="00f067aa0ba902b7", name="gazetteer.v1/GetPlace",
-                             duration_us=root_us),
-        operator.SpanSummary(span_id="00f067aa0ba902b8", depth=1, name="GetPlace handler",
-                             start_us=first_us // 2, duration_us=root_us - first_us),
+        operator.SpanSummary(
+            span_id="00f067aa0ba902b7", name="gazetteer.v1/GetPlace", duration_us=root_us
+        ),
+        operator.SpanSummary(
+            span_id="00f067aa0ba902b8",
+            depth=1,
+            name="GetPlace handler",
+            start_us=first_us // 2,
+            duration_us=root_us - first_us,
+        ),
     ]
     at_us = first_us
     for key, duration_us in zip(keys, queries, strict=True):
         spans.append(
-            operator.SpanSummary(span_id=f"{at_us:016x}", depth=2, name=key.split(" ", 2)[2],
-                                 key=key, start_us=at_us, duration_us=duration_us)
+            operator.SpanSummary(
+                span_id=f"{at_us:016x}",
+                depth=2,
+                name=key.split(" ", 2)[2],
+                key=key,
+                start_us=at_us,
+                duration_us=duration_us,
+            )
         )
         at_us += duration_us + 9
     return spans
@@ -252,25 +294,64 @@ def _spans(queries: list[int], *, root_us: int, first_us: int) -> list[operator.
 def decisions(status: operator.Status, at_ms: int) -> list[operator.Decision]:
     """The log that fits the status, newest first."""
     log = [
-        operator.Decision(id=3, at_unix_ms=at_ms - 1_060_000, scope="*", action="advance",
-                          from_bp=100, to_bp=1_000, who="ramp",
-                          why="Every gate of step 1 % is passed.",
-                          verdict=ramp("*", 100, 0, at_ms, 0).verdict),
-        operator.Decision(id=2, at_unix_ms=at_ms - 1_720_000, scope="*", action="advance",
-                          to_bp=100, who="ramp", why="500 pairs compared at weight 0."),
-        operator.Decision(id=1, at_unix_ms=at_ms - 90_000_000, scope="*", action="manifest",
-                          who="dana", why="cutover.yaml was read for the first time."),
+        operator.Decision(
+            id=3,
+            at_unix_ms=at_ms - 1_060_000,
+            scope="*",
+            action="advance",
+            from_bp=100,
+            to_bp=1_000,
+            who="ramp",
+            why="Every gate of step 1 % is passed.",
+            verdict=ramp("*", 100, 0, at_ms, 0).verdict,
+        ),
+        operator.Decision(
+            id=2,
+            at_unix_ms=at_ms - 1_720_000,
+            scope="*",
+            action="advance",
+            to_bp=100,
+            who="ramp",
+            why="500 pairs compared at weight 0.",
+        ),
+        operator.Decision(
+            id=1,
+            at_unix_ms=at_ms - 90_000_000,
+            scope="*",
+            action="manifest",
+            who="dana",
+            why="cutover.yaml was read for the first time.",
+        ),
     ]
     for one in status.ramps:
         if one.phase == operator.PHASE_DEGRADED:
-            log.insert(0, operator.Decision(id=9, at_unix_ms=at_ms - 42_000, scope=one.scope,
-                                            action="rollback", from_bp=1_000, who="ramp",
-                                            why=one.reason, verdict=one.verdict))
+            log.insert(
+                0,
+                operator.Decision(
+                    id=9,
+                    at_unix_ms=at_ms - 42_000,
+                    scope=one.scope,
+                    action="rollback",
+                    from_bp=1_000,
+                    who="ramp",
+                    why=one.reason,
+                    verdict=one.verdict,
+                ),
+            )
     for override in status.overrides:
-        log.insert(0, operator.Decision(id=8, at_unix_ms=override.at_unix_ms,
-                                        scope=override.scope, action="override", from_bp=1_000,
-                                        to_bp=override.weight_bp, who=override.who,
-                                        why=override.why))
+        log.insert(
+            0,
+            operator.Decision(
+                id=8,
+                at_unix_ms=override.at_unix_ms,
+                scope=override.scope,
+                action="override",
+                from_bp=1_000,
+                to_bp=override.weight_bp,
+                who=override.who,
+                why=override.why,
+            ),
+        )
     return log
 
 

@@ -92,9 +92,9 @@ class Story:
         ]
         return operator.ListDifferencesResponse(samples=samples[: limit or 50])
 
-    def traces(self, method: str, limit: int, *, only_mismatched: bool) -> (
-        operator.ListTracePairsResponse
-    ):
+    def traces(
+        self, method: str, limit: int, *, only_mismatched: bool
+    ) -> operator.ListTracePairsResponse:
         """Trace pairs, newest first."""
         pairs = [
             pair
@@ -138,8 +138,12 @@ def _method(name: str, weight_bp: int, tick: int) -> operator.MethodStatus:
         weight_bp=0 if written else weight_bp,
         weight_owner="manifest" if written else "ramp",
         arms=[
-            evidence.arm(plane.ARM_LEGACY, calls - ours, ours, rate * (1 - share) * wave, legacy_us),
-            evidence.arm(plane.ARM_CANDIDATE, ours, compared - ours, rate * share * wave, candidate_us)
+            evidence.arm(
+                plane.ARM_LEGACY, calls - ours, ours, rate * (1 - share) * wave, legacy_us
+            ),
+            evidence.arm(
+                plane.ARM_CANDIDATE, ours, compared - ours, rate * share * wave, candidate_us
+            )
             if not written
             else operator.ArmStatus(arm=plane.ARM_CANDIDATE),
         ],
@@ -178,14 +182,23 @@ def _manifest_error(status: operator.Status, _tick: int) -> None:
         "a weight is a percentage in steps of 0.01, such as 12.5"
     )
     status.proxies[0].applied_generation = 6
-    status.proxies.add(instance="02ab" * 8, host="cutover-proxy-1", version="0.1.0",
-                       applied_generation=7, error="no method Finde in the descriptors")
+    status.proxies.add(
+        instance="02ab" * 8,
+        host="cutover-proxy-1",
+        version="0.1.0",
+        applied_generation=7,
+        error="no method Finde in the descriptors",
+    )
 
 
 def _override(status: operator.Status, _tick: int) -> None:
-    status.overrides.add(scope=SERVICE + "SearchPlaces", weight_bp=2_500, who="dana",
-                         why="reproduce the ranking tie with real traffic",
-                         at_unix_ms=status.at_unix_ms - 840_000)
+    status.overrides.add(
+        scope=SERVICE + "SearchPlaces",
+        weight_bp=2_500,
+        who="dana",
+        why="reproduce the ranking tie with real traffic",
+        at_unix_ms=status.at_unix_ms - 840_000,
+    )
     method = next(m for m in status.methods if m.method.endswith("SearchPlaces"))
     method.weight_bp, method.weight_owner = 2_500, "override"
     status.ramps[0].phase = operator.PHASE_PAUSED
@@ -217,8 +230,9 @@ def _hostile(status: operator.Status, tick: int) -> None:
     status.ramps[0].reason = HOSTILE[2]
     status.ramps[0].phase = operator.PHASE_PAUSED
     status.ramps[0].verdict.gates[0].reason = HOSTILE[3]
-    status.overrides.add(scope=HOSTILE[3], weight_bp=1, who=HOSTILE[0], why=HOSTILE[1],
-                         at_unix_ms=status.at_unix_ms)
+    status.overrides.add(
+        scope=HOSTILE[3], weight_bp=1, who=HOSTILE[0], why=HOSTILE[1], at_unix_ms=status.at_unix_ms
+    )
     status.proxies[0].host = HOSTILE[1]
     status.proxies[0].error = HOSTILE[0]
     first = status.methods[0]

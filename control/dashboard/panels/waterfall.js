@@ -36,15 +36,14 @@ function waterfall(arm, spans, from, until) {
     el("thead", {}, el("tr", {}, el("th", { scope: "col", text: "Span" }),
       el("th", { scope: "col", class: "axis" }, axis(from, until)),
       el("th", { scope: "col", class: "number", text: "Took" }))), body);
-  const node = el("div", { class: "waterfall-box", data: { arm } },
-    el("p", { class: "waterfall-head" }, armKey(arm),
-      el("strong", { text: took === null ? "no spans" : micros(took) }),
-      el("span", { class: "muted", text: counted(operations, "operation") })));
+  const head = el("p", { class: "waterfall-head" }, armKey(arm),
+    el("strong", { text: took === null ? "no spans" : micros(took) }),
+    el("span", { class: "muted", text: counted(operations, "operation") }));
   for (const { key, n } of repeats(spans)) {
-    node.append(el("p", { class: "repeat" }, el("strong", { text: `${n} ×` }), " ",
+    head.append(el("span", { class: "repeat" }, el("strong", { text: `${n} ×` }), " ",
       el("code", { text: key })));
   }
-  node.append(table);
+  const node = el("div", { class: "waterfall-box", data: { arm } }, head, table);
   if (spans.length > SPANS_MAX) {
     node.append(el("p", { class: "note", text: `${spans.length - SPANS_MAX} more spans not drawn.` }));
   }
