@@ -1,0 +1,333 @@
+//! The state of everything, in memory, behind one lock that is never held while something waits.
+//! Methods here change the state and say what they decided; [`crate::shared`] saves and publishes.
+
+mod moves;
+mod ticking;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cutover_manifest::{
+    Manifest, MethodPath, RampScope, RouteTable, Target, Weight, WeightOwner, Weights,
+};
+use cutover_proto::cutover::v1 as wire;
+
+use crate::fingerprint::fingerprint;
+use crate::ledger::{Ledger, Totals};
+use crate::process::Processes;
+use crate::ramp::{Evidence, RampState, Transition};
+use crate::rates::Rates;
+use crate::store::{Change, RampRow, Saved, Snapshot};
+use crate::traces::Traces;
+use crate::words::{ALL, OTHER};
+
+pub(crate) use moves::ChangeError;
+
+/// The time, both ways.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// Monotonic, since the process began.
+    pub(crate) now: Duration,
+    /// By the wall clock.
+    pub(crate) unix_ms: i64,
+}
+
+/// A ramp at work.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) state: RampState,
+    pub(crate) verdict: wire::Verdict,
+    /// The totals when the window of recent evidence opened.
+    baseline: Arc<Totals>,
+    opened: Duration,
+}
+
+/// The state of everything.
+pub(crate) struct Core {
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) manifest_error: String,
+    pub(crate) generation: u64,
+    pub(crate) epoch: u64,
+    pub(crate) overrides: BTreeMap<String, wire::Override>,
+    pub(crate) ledger: Ledger,
+    pub(crate) traces: Traces,
+    pub(crate) processes: Processes,
+    pub(crate) rates: Rates,
+    /// With the weights of the moment.
+    pub(crate) table: RouteTable,
+    /// Without any: tells which methods are pinned.
+    bare_table: RouteTable,
+    fingerprint: String,
+    /// Also those that don't apply now (another scope, a pinned method): their place is kept.
+    ramps: BTreeMap<String, Run>,
+    last_tick: Duration,
+}
+
+impl Core {
+    /// From a manifest and what the store held; says what changed in between.
+    pub(crate) fn new(
+        manifest: Arc<Manifest>,
+        saved: &Saved,
+        at: Moment,
+    ) -> (Core, Vec<wire::Decision>) {
+        let fingerprint = fingerprint(&manifest);
+        let fresh = saved.epoch == 0;
+        let same = saved.fingerprint == fingerprint;
+        let epoch = if same { saved.epoch } else { saved.epoch + 1 };
+        let mut core = Core {
+            manifest_error: String::new(),
+            generation: saved.generation,
+            epoch,
+            overrides: saved.overrides.iter().map(|o| (o.scope.clone(), o.clone())).collect(),
+            ledger: Ledger::new(epoch, saved, at.now),
+            traces: Traces::new(if same { &saved.traces } else { &[] }),
+            processes: Processes::default(),
+            rates: Rates::default(),
+            table: RouteTable::build(manifest.clone(), &Weights::default(), 0, epoch),
+            bare_table: RouteTable::build(manifest.clone(), &Weights::default(), 0, epoch),
+            fingerprint,
+            ramps: BTreeMap::new(),
+            last_tick: at.now,
+            manifest,
+        };
+        let totals = core.ledger.totals();
+        if let Some(ramp) = core.manifest.ramp.clone() {
+            for row in &saved.ramps {
+                let mut state = RampState::from_row(row, &ramp);
+                if !same {
+                    state.windows = 1;
+                }
+                core.ramps.insert(row.scope.clone(), Run::new(state, totals.clone(), at.now));
+            }
+        }
+        core.add_ramps(at);
+        core.rebuild();
+        let why = "the manifest has changed since the last start: evidence begins anew";
+        let decision = core.decision(ALL, "manifest", (0, 0), "manifest", why, at);
+        (core, if fresh || same { Vec::new() } else { vec![decision] })
+    }
+
+    /// Makes the table for the state as it is now, under a new generation.
+    pub(crate) fn renew(&mut self) -> Arc<wire::RouteTable> {
+        self.generation += 1;
+        self.rebuild();
+        let weights = self.weights();
+        let by_method = |weights: BTreeMap<MethodPath, Weight>| {
+            let entry = |(path, weight): (MethodPath, Weight)| {
+                (path.as_str().to_owned(), u32::from(weight.bp()))
+            };
+            weights.into_iter().map(entry).collect()
+        };
+        Arc::new(wire::RouteTable {
+            generation: self.generation,
+            epoch: self.epoch,
+            manifest: self.manifest.text.clone(),
+            weights: Some(wire::Weights {
+                ramp_bp: u32::from(weights.ramp.bp()),
+                ramp_by_method_bp: by_method(weights.ramp_by_method),
+                override_bp: weights.override_all.map(|weight| u32::from(weight.bp())),
+                override_by_method_bp: by_method(weights.override_by_method),
+            }),
+        })
+    }
+
+    /// What the store has to hold for the state as it is now.
+    pub(crate) fn change(&self, decisions: Vec<wire::Decision>) -> Change {
+        Change {
+            generation: self.generation,
+            epoch: self.epoch,
+            fingerprint: self.fingerprint.clone(),
+            ramps: self.ramp_rows(),
+            overrides: self.overrides.values().cloned().collect(),
+            decisions,
+        }
+    }
+
+    /// What changed in the evidence since the last snapshot.
+    pub(crate) fn snapshot(&mut self) -> Snapshot {
+        let mut snapshot =
+            Snapshot { epoch: self.epoch, ramps: self.ramp_rows(), ..Snapshot::default() };
+        self.ledger.take_unsaved(&mut snapshot);
+        self.traces.take_unsaved(&mut snapshot);
+        snapshot
+    }
+
+    /// The ramps that apply now, by scope.
+    pub(crate) fn active_ramps(&self) -> impl Iterator<Item = (&str, &Run)> {
+        let active = |scope: &str| self.is_active(scope);
+        let ramps = self.ramps.iter().map(|(scope, run)| (scope.as_str(), run));
+        ramps.filter(move |(scope, _)| active(scope))
+    }
+
+    /// All methods that anything is known about, by name.
+    pub(crate) fn known_methods(&mut self) -> Vec<String> {
+        let mut methods: Vec<String> = self.ledger.totals().keys().cloned().collect();
+        let targets = self.manifest.rules.iter().flat_map(|rule| &rule.targets);
+        methods.extend(targets.filter_map(|(target, _)| match target {
+            Target::Method(path) => Some(path.as_str().to_owned()),
+            Target::Service(_) | Target::Default => None,
+        }));
+        let scopes = self.ramps.keys().chain(self.overrides.keys());
+        methods.extend(scopes.filter(|scope| *scope != ALL).cloned());
+        methods.sort_unstable();
+        methods.dedup();
+        methods
+    }
+
+    /// Puts another manifest in force; every ramp keeps its place.
+    pub(crate) fn take_manifest(&mut self, new: Arc<Manifest>, at: Moment) -> Vec<wire::Decision> {
+        let before = std::mem::replace(&mut self.manifest, new);
+        self.manifest_error.clear();
+        self.bare_table =
+            RouteTable::build(self.manifest.clone(), &Weights::default(), 0, self.epoch);
+        let fingerprint = fingerprint(&self.manifest);
+        let mut decisions = Vec::new();
+        let why = if fingerprint == self.fingerprint {
+            "the manifest was changed; evidence goes on"
+        } else {
+            self.fingerprint = fingerprint;
+            self.begin_epoch(at);
+            "the manifest was changed; arms, mirroring or comparing differ: evidence begins anew"
+        };
+        decisions.push(self.decision(ALL, "manifest", (0, 0), "manifest", why, at));
+        if let (Some(old), Some(new)) = (&before.ramp, self.manifest.ramp.clone()) {
+            let mut moved = Vec::new();
+            for (scope, run) in &mut self.ramps {
+                let from = run.state.weight(&old.steps);
+                run.state.refit(from, &new);
+                let to = run.state.weight(&new.steps);
+                if from != to {
+                    moved.push((scope.clone(), (from.bp().into(), to.bp().into())));
+                }
+            }
+            for (scope, weights) in moved {
+                let why = "the ramp's steps were changed";
+                decisions.push(self.decision(&scope, "manifest", weights, "manifest", why, at));
+            }
+        }
+        self.add_ramps(at);
+        decisions
+    }
+
+    /// Counters start from zero, and with them all windows.
+    fn begin_epoch(&mut self, at: Moment) {
+        self.epoch += 1;
+        self.ledger.restart(self.epoch);
+        self.traces.restart();
+        self.rates.restart();
+        let totals = self.ledger.totals();
+        for run in self.ramps.values_mut() {
+            run.state.windows = 1;
+            run.open_window(totals.clone(), at.now);
+        }
+    }
+
+    /// Gives every method that needs one its ramp, at the beginning.
+    fn add_ramps(&mut self, at: Moment) {
+        let Some(ramp) = &self.manifest.ramp else { return };
+        let scopes = match ramp.scope {
+            RampScope::Service => vec![ALL.to_owned()],
+            RampScope::Method => self.known_methods(),
+        };
+        let totals = self.ledger.totals();
+        for scope in scopes {
+            if self.is_active(&scope) && !self.ramps.contains_key(&scope) {
+                let run = Run::new(RampState::new(at.unix_ms), totals.clone(), at.now);
+                self.ramps.insert(scope, run);
+            }
+        }
+    }
+
+    fn is_active(&self, scope: &str) -> bool {
+        match self.manifest.ramp.as_ref().map(|ramp| ramp.scope) {
+            None => false,
+            Some(RampScope::Service) => scope == ALL,
+            Some(RampScope::Method) => scope != ALL && scope != OTHER && !self.is_pinned(scope),
+        }
+    }
+
+    fn is_pinned(&self, method: &str) -> bool {
+        self.bare_table.route(method).owner == WeightOwner::Manifest
+    }
+
+    /// What the ramps and the operators want.
+    fn weights(&self) -> Weights {
+        let mut weights = Weights::default();
+        if let Some(ramp) = &self.manifest.ramp {
+            for (scope, run) in self.active_ramps() {
+                let weight = run.state.weight(&ramp.steps);
+                match MethodPath::parse(scope) {
+                    Ok(path) => _ = weights.ramp_by_method.insert(path, weight),
+                    Err(_) => weights.ramp = weight,
+                }
+            }
+        }
+        for (scope, o) in &self.overrides {
+            let Some(weight) = Weight::from_bp(o.weight_bp) else { continue };
+            match MethodPath::parse(scope) {
+                Ok(path) => _ = weights.override_by_method.insert(path, weight),
+                Err(_) => weights.override_all = Some(weight),
+            }
+        }
+        weights
+    }
+
+    fn rebuild(&mut self) {
+        let (manifest, weights) = (self.manifest.clone(), self.weights());
+        self.table = RouteTable::build(manifest, &weights, self.generation, self.epoch);
+    }
+
+    fn ramp_rows(&self) -> Vec<RampRow> {
+        let steps = self.manifest.ramp.as_ref().map_or(&[][..], |ramp| &ramp.steps);
+        self.ramps.iter().map(|(scope, run)| run.state.row(scope, steps)).collect()
+    }
+
+    fn decision(
+        &self,
+        scope: &str,
+        action: &str,
+        (from_bp, to_bp): (u32, u32),
+        who: &str,
+        why: &str,
+        at: Moment,
+    ) -> wire::Decision {
+        wire::Decision {
+            id: 0,
+            at_unix_ms: at.unix_ms,
+            scope: scope.to_owned(),
+            action: action.to_owned(),
+            from_bp,
+            to_bp,
+            who: who.to_owned(),
+            why: why.to_owned(),
+            verdict: None,
+        }
+    }
+
+    /// Carries a transition's consequences out, and makes a line for the log of it.
+    fn log(&mut self, scope: &str, who: &str, of: Transition, at: Moment) -> wire::Decision {
+        if of.evidence == Evidence::Restart {
+            self.begin_epoch(at);
+        }
+        let totals = self.ledger.totals();
+        let verdict = self.ramps.get_mut(scope).map(|run| {
+            run.open_window(totals, at.now);
+            run.verdict.clone()
+        });
+        let weights = (of.from.bp().into(), of.to.bp().into());
+        let decision = self.decision(scope, of.action, weights, who, &of.why, at);
+        wire::Decision { verdict, ..decision }
+    }
+}
+
+impl Run {
+    fn new(state: RampState, totals: Arc<Totals>, now: Duration) -> Run {
+        Run { state, verdict: wire::Verdict::default(), baseline: totals, opened: now }
+    }
+
+    fn open_window(&mut self, totals: Arc<Totals>, now: Duration) {
+        self.baseline = totals;
+        self.opened = now;
+    }
+}

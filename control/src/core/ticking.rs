@@ -1,0 +1,118 @@
+//! The ramp's beat: questions to the evidence, asked outside the lock, and what follows from the
+//! answers.
+
+use cutover_compare::Verdict;
+use cutover_proto::cutover::v1 as wire;
+
+use super::{Core, Moment, Run};
+use crate::ledger::Totals;
+use crate::ramp::Phase;
+use crate::tally::MethodTally;
+use crate::verdict::{Question, WINDOW, sentence, to_wire};
+use crate::words::{ALL, OTHER};
+
+/// Questions of one moment, and the epoch they belong to.
+#[derive(Debug)]
+pub(crate) struct Questions {
+    pub(crate) epoch: u64,
+    pub(crate) of: Vec<(String, Question)>,
+}
+
+impl Core {
+    /// Lets time pass, opens the windows that are due, and says what is to be judged.
+    pub(crate) fn questions(&mut self, at: Moment) -> Questions {
+        self.add_ramps(at);
+        let Some(ramp) = self.manifest.ramp.clone() else {
+            return Questions { epoch: self.epoch, of: Vec::new() };
+        };
+        let passed = at.now.saturating_sub(self.last_tick);
+        self.last_tick = at.now;
+        let totals = self.ledger.totals();
+        let scopes: Vec<String> = self.active_ramps().map(|(scope, _)| scope.to_owned()).collect();
+        let mut of = Vec::new();
+        for scope in scopes {
+            let methods: Vec<String> = match scope.as_str() {
+                ALL => totals.keys().filter(|m| *m != OTHER && !self.is_pinned(m)).cloned().collect(),
+                method => vec![method.to_owned()],
+            };
+            let Some(run) = self.ramps.get_mut(&scope) else { continue };
+            run.state.held = run.state.held.saturating_add(passed);
+            if run.state.phase == Phase::Degraded {
+                continue;
+            }
+            let pick = |method: &String| totals.get(method).cloned().unwrap_or_default();
+            let question = Question {
+                gates: ramp.gates,
+                weight: run.state.weight(&ramp.steps),
+                window: run.state.windows,
+                whole: methods.iter().map(pick).collect(),
+                recent: methods.iter().map(|method| since(&totals, &run.baseline, method)).collect(),
+            };
+            of.push((scope, question));
+            if at.now.saturating_sub(run.opened) >= WINDOW {
+                run.state.windows = run.state.windows.saturating_add(1);
+                run.open_window(totals.clone(), at.now);
+            }
+        }
+        Questions { epoch: self.epoch, of }
+    }
+
+    /// Applies the answers to the questions of `epoch`; those of another epoch are void.
+    pub(crate) fn answers(
+        &mut self,
+        epoch: u64,
+        answers: Vec<(String, Verdict)>,
+        at: Moment,
+    ) -> Vec<wire::Decision> {
+        let Some(ramp) = self.manifest.ramp.clone().filter(|_| epoch == self.epoch) else {
+            return Vec::new();
+        };
+        let mut decisions = Vec::new();
+        for (scope, verdict) in answers {
+            let overridden = self.overrides.contains_key(&scope) || self.overrides.contains_key(ALL);
+            let Some(run) = self.ramps.get_mut(&scope) else { continue };
+            let reason = sentence(&verdict);
+            let kind = verdict.kind;
+            run.verdict = to_wire(&verdict);
+            if run.state.phase == Phase::Progressing {
+                run.show_what_holds_it_back(&ramp, overridden);
+            }
+            let transition = run.state.tick(&ramp, kind, &reason, overridden, at.unix_ms);
+            if let Some(transition) = transition {
+                decisions.push(self.log(&scope, "ramp", transition, at));
+            }
+        }
+        decisions
+    }
+}
+
+impl Run {
+    /// Adds the gates that are no tests: the hold, and an operator's override.
+    fn show_what_holds_it_back(&mut self, ramp: &cutover_manifest::Ramp, overridden: bool) {
+        let (held, hold) = (self.state.held, self.state.hold(&ramp.steps));
+        let mut gate = |passed: bool, reason: String| {
+            let kind = if passed { wire::VerdictKind::Advance } else { wire::VerdictKind::Wait };
+            if !passed && self.verdict.kind == i32::from(wire::VerdictKind::Advance) {
+                self.verdict.kind = wire::VerdictKind::Wait.into();
+            }
+            let verdict = kind.into();
+            let name = "hold".to_owned();
+            self.verdict.gates.push(wire::Gate { name, verdict, reason, ..Default::default() });
+        };
+        if !hold.is_zero() {
+            let (held_s, hold_s) = (held.min(hold).as_secs_f64(), hold.as_secs_f64());
+            gate(held >= hold, format!("held for {held_s:.1} s of {hold_s:.1} s"));
+        }
+        if overridden {
+            let reason = "an operator's override is in force: the ramp stays until it is reset";
+            gate(false, reason.to_owned());
+        }
+        let shows_wait = |gate: &wire::Gate| gate.verdict != self.verdict.kind;
+        self.verdict.gates.sort_by_key(shows_wait);
+    }
+}
+
+fn since(totals: &Totals, baseline: &Totals, method: &str) -> MethodTally {
+    let now = totals.get(method).cloned().unwrap_or_default();
+    baseline.get(method).map_or_else(|| now.clone(), |then| now.since(then))
+}

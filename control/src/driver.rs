@@ -1,0 +1,148 @@
+//! The tasks that run by themselves: the ramp's beat, the snapshots, and pairing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use crate::core::ChangeError;
+use crate::otlp::Batch;
+use crate::pairing::{Bounds, Outcome, Pairing};
+use crate::shared::Shared;
+use crate::store::{StoreError, save_snapshot, save_trace_pair};
+use crate::verdict::assess;
+
+/// How often snapshots are saved, rates taken and gone proxies looked for.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
+/// How often pairing looks for what is complete.
+const SWEEP_EVERY: Duration = Duration::from_millis(250);
+/// Bounds of the ramp's interval.
+const FASTEST_BEAT: Duration = Duration::from_millis(20);
+const SLOWEST_BEAT: Duration = Duration::from_secs(3_600);
+
+/// Starts all of them; they end with `shared.shutdown`.
+pub(crate) fn start(shared: &Arc<Shared>, batches: mpsc::Receiver<Batch>, bounds: Bounds) {
+    shared.tasks.spawn(beat(shared.clone()));
+    shared.tasks.spawn(snapshots(shared.clone()));
+    shared.tasks.spawn(pair(shared.clone(), batches, bounds));
+}
+
+/// Judges the evidence every `ramp.interval`, and moves the ramps.
+async fn beat(shared: Arc<Shared>) {
+    loop {
+        let interval = {
+            let core = shared.core();
+            core.manifest.ramp.as_ref().map_or(SNAPSHOT_EVERY, |ramp| ramp.interval)
+        };
+        let pause = tokio::time::sleep(interval.clamp(FASTEST_BEAT, SLOWEST_BEAT));
+        tokio::select! {
+            () = shared.shutdown.cancelled() => return,
+            () = pause => {}
+        }
+        let questions = shared.core().questions(shared.moment());
+        let epoch = questions.epoch;
+        let judged = tokio::task::spawn_blocking(move || {
+            let judge = |(scope, question)| (scope, assess(&question));
+            questions.of.into_iter().map(judge).collect::<Vec<_>>()
+        });
+        let answers = match judged.await {
+            Ok(answers) => answers,
+            Err(error) => {
+                tracing::error!(%error, "judging failed: no weight moves");
+                continue;
+            }
+        };
+        let decide = move |core: &mut crate::core::Core, at| {
+            Ok::<_, ChangeError>(core.answers(epoch, answers, at))
+        };
+        // What could not be saved was logged, and the next snapshot saves it again.
+        let _ = shared.change(decide).await;
+    }
+}
+
+/// Saves what changed in the evidence, once a second and at the end.
+async fn snapshots(shared: Arc<Shared>) {
+    let mut every = tokio::time::interval(SNAPSHOT_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stalled = false;
+    loop {
+        tokio::select! {
+            () = shared.shutdown.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        match save(&shared).await {
+            Err(error) if !stalled => {
+                tracing::error!(%error, "evidence is not saved; routing goes on");
+                stalled = true;
+            }
+            Err(_) => {}
+            Ok(()) => stalled = false,
+        }
+    }
+}
+
+/// Saves what changed in the evidence.
+pub(crate) async fn save(shared: &Arc<Shared>) -> Result<(), StoreError> {
+    let snapshot = {
+        let mut core = shared.core();
+        let now = shared.clock.elapsed();
+        core.ledger.retire_gone(now);
+        let totals = core.ledger.totals();
+        core.rates.take(&totals, now);
+        core.snapshot()
+    };
+    shared.store.call(move |connection| save_snapshot(connection, &snapshot)).await
+}
+
+/// Pairs the spans that come in, and counts what the pairs say.
+async fn pair(shared: Arc<Shared>, mut batches: mpsc::Receiver<Batch>, bounds: Bounds) {
+    let mut pairing = Pairing::new(bounds);
+    let mut every = tokio::time::interval(SWEEP_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let now = shared.clock.elapsed();
+        let outcomes = tokio::select! {
+            () = shared.shutdown.cancelled() => return,
+            batch = batches.recv() => match batch {
+                None => return,
+                Some(Batch::Spans(spans)) => {
+                    spans.into_iter().flat_map(|span| pairing.add(span, now)).collect()
+                }
+                Some(Batch::Readings(readings)) => {
+                    let mut core = shared.core();
+                    for (key, reading) in readings {
+                        core.processes.take(key, reading, now);
+                    }
+                    Vec::new()
+                }
+            },
+            _ = every.tick() => pairing.sweep(now),
+        };
+        if let Ok(mut dropped) = shared.dropped_spans.lock() {
+            *dropped = pairing.dropped();
+        }
+        if !outcomes.is_empty() {
+            count(&shared, outcomes);
+        }
+    }
+}
+
+fn count(shared: &Shared, outcomes: Vec<Outcome>) {
+    let at = shared.moment();
+    let mut kept = Vec::new();
+    for outcome in outcomes {
+        // One at a time, so that a flood of pairs keeps nobody else from the state.
+        kept.extend(shared.core().traces.count(outcome, at.now, at.unix_ms));
+    }
+    shared.touch();
+    if kept.is_empty() {
+        return;
+    }
+    let saved = shared.store.submit(move |connection| {
+        kept.iter().try_for_each(|pair| save_trace_pair(connection, pair))
+    });
+    if let Err(error) = saved {
+        tracing::warn!(%error, "pairs of traces are not kept");
+    }
+}

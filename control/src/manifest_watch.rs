@@ -1,0 +1,132 @@
+//! Follows the manifest's file. The folder is watched, not the file: editors and Kubernetes put a
+//! new file (or a new `..data` link) in its place. A look at the content twice a second finds what
+//! the watch does not tell. A manifest that is wrong stays out; the table in force stays in force.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cutover_manifest::Manifest;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+
+use crate::core::ChangeError;
+use crate::fingerprint::content_hash;
+use crate::shared::Shared;
+
+/// How often the content is looked at without being told.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Largest manifest that is read, bytes.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// Watches a folder as long as it lives.
+pub(crate) struct ManifestWatch {
+    path: PathBuf,
+    seen: [u8; 32],
+    told: Arc<Notify>,
+    _watcher: Option<RecommendedWatcher>,
+}
+
+/// Reads a manifest's text, within bounds.
+pub(crate) fn read(path: &Path) -> io::Result<String> {
+    let too_large = || {
+        let message = format!("the file is larger than {} MiB", MAX_BYTES >> 20);
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    };
+    if std::fs::metadata(path)?.len() > MAX_BYTES {
+        return Err(too_large());
+    }
+    std::fs::read_to_string(path)
+}
+
+impl ManifestWatch {
+    /// Watches the folder of `path`, whose content was `text` when it was read.
+    pub(crate) fn new(path: &Path, text: &str) -> ManifestWatch {
+        let told = Arc::new(Notify::new());
+        let tell = told.clone();
+        let watcher = notify::recommended_watcher(move |_event| tell.notify_one());
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let watching = watcher.and_then(|mut watcher| {
+            watcher.watch(folder, RecursiveMode::NonRecursive).map(|()| watcher)
+        });
+        let watcher = watching.map_err(|error| {
+            tracing::warn!(%error, "the manifest's folder can't be watched: it is only polled");
+        });
+        ManifestWatch {
+            path: path.to_owned(),
+            seen: content_hash(text.as_bytes()),
+            told,
+            _watcher: watcher.ok(),
+        }
+    }
+
+    /// Follows the file until shutdown.
+    pub(crate) async fn follow(mut self, shared: Arc<Shared>) {
+        loop {
+            tokio::select! {
+                () = shared.shutdown.cancelled() => return,
+                () = self.told.notified() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let path = self.path.clone();
+            let Ok(text) = tokio::task::spawn_blocking(move || read(&path)).await else { return };
+            let (hash, parsed) = match text {
+                Ok(text) => {
+                    let hash = content_hash(text.as_bytes());
+                    if hash == self.seen {
+                        continue;
+                    }
+                    let name = self.path.display().to_string();
+                    (hash, Manifest::parse(&name, &text).map_err(|error| error.to_string()))
+                }
+                Err(error) => {
+                    let message = format!("{}: cannot read it: {error}", self.path.display());
+                    let hash = content_hash(message.as_bytes());
+                    if hash == self.seen {
+                        continue;
+                    }
+                    (hash, Err(message))
+                }
+            };
+            self.seen = hash;
+            take(&shared, parsed).await;
+        }
+    }
+}
+
+async fn take(shared: &Arc<Shared>, parsed: Result<Manifest, String>) {
+    match parsed {
+        Err(error) => {
+            tracing::error!(error, "the manifest on disk is wrong: the one in force stays");
+            shared.core().manifest_error = error;
+            shared.touch();
+        }
+        Ok(manifest) => {
+            let manifest = Arc::new(manifest);
+            let decide = move |core: &mut crate::core::Core, at| {
+                if core.manifest.text == manifest.text {
+                    // The one in force is back.
+                    core.manifest_error.clear();
+                    return Ok(Vec::new());
+                }
+                if control_addresses(&core.manifest) != control_addresses(&manifest) {
+                    tracing::warn!("spec.control takes effect at the next start");
+                }
+                Ok::<_, ChangeError>(core.take_manifest(manifest, at))
+            };
+            // What could not be saved was logged, and the next snapshot saves it again.
+            let _ = shared.change(decide).await;
+            shared.touch();
+        }
+    }
+}
+
+/// What only a start reads.
+fn control_addresses(manifest: &Manifest) -> [&str; 3] {
+    let control = &manifest.control;
+    [&control.listen, &control.operator, &control.store]
+}

@@ -1,0 +1,141 @@
+//! What the tasks share, and the one way in which a change takes effect: decided under the lock,
+//! saved with its reasons in one transaction, then pushed to every proxy at once.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cutover_proto::cutover::v1 as wire;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::core::{Core, Moment};
+use crate::otlp::Counters;
+use crate::pairing::Dropped;
+use crate::store::{Store, StoreError, save_change};
+
+/// How long a table waits for its change to be saved. After that it is pushed all the same: a
+/// rollback must not wait for a disk.
+const SAVE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the tasks of a control plane share.
+pub(crate) struct Shared {
+    core: Mutex<Core>,
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) otlp: Arc<Counters>,
+    pub(crate) dropped_spans: Mutex<Dropped>,
+    /// Ends every stream and task.
+    pub(crate) shutdown: CancellationToken,
+    /// The tasks that shutting down waits for.
+    pub(crate) tasks: TaskTracker,
+    tables: watch::Sender<Arc<wire::RouteTable>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Shared {
+    /// Around a state whose first table is `table`.
+    pub(crate) fn new(
+        core: Core,
+        table: Arc<wire::RouteTable>,
+        store: Store,
+        clock: Clock,
+    ) -> Shared {
+        Shared {
+            core: Mutex::new(core),
+            store,
+            clock,
+            otlp: Arc::default(),
+            dropped_spans: Mutex::default(),
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            tables: watch::Sender::new(table),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// The time, both ways.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { now: self.clock.elapsed(), unix_ms: self.clock.unix_ms() }
+    }
+
+    /// The state. Never held while waiting for anything. A panic in between leaves counters as
+    /// they are, which are still worth more than none.
+    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest table, and every one after it.
+    pub(crate) fn tables(&self) -> watch::Receiver<Arc<wire::RouteTable>> {
+        self.tables.subscribe()
+    }
+
+    /// Wakes whoever watches the state.
+    pub(crate) fn touch(&self) {
+        self.changed.send_modify(|revision| *revision = revision.wrapping_add(1));
+    }
+
+    /// Tells when the state has changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Lets `decide` change the state. Where it decided anything, the change is saved and pushed;
+    /// the inner result says whether it was saved. Goes on when the caller goes away.
+    pub(crate) async fn change<E: Send + 'static>(
+        self: &Arc<Self>,
+        decide: impl FnOnce(&mut Core, Moment) -> Result<Vec<wire::Decision>, E> + Send + 'static,
+    ) -> Result<Result<(), StoreError>, E> {
+        let shared = self.clone();
+        let task = self.tasks.spawn(async move {
+            let at = shared.moment();
+            let (table, saved) = {
+                let mut core = shared.core();
+                let decisions = decide(&mut core, at)?;
+                if decisions.is_empty() {
+                    return Ok(Ok(()));
+                }
+                log(&decisions);
+                let table = core.renew();
+                let change = core.change(decisions);
+                // Handed over under the lock, so that changes are saved in their order.
+                (table, shared.store.submit(move |connection| save_change(connection, &change)))
+            };
+            let saved = match saved {
+                Ok(answer) => match tokio::time::timeout(SAVE_PATIENCE, answer).await {
+                    Ok(Ok(saved)) => saved.map_err(StoreError::Sqlite),
+                    Ok(Err(_)) => Err(StoreError::Closed),
+                    Err(_) => Err(StoreError::Slow),
+                },
+                Err(error) => Err(error),
+            };
+            if let Err(error) = &saved {
+                tracing::error!(%error, "a change is in force but not saved");
+            }
+            shared.push(table);
+            Ok(saved)
+        });
+        // The task is never aborted; if it panicked, the panic goes on here.
+        task.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
+    fn push(&self, table: Arc<wire::RouteTable>) {
+        self.tables.send_if_modified(|newest| {
+            let newer = table.generation > newest.generation;
+            if newer {
+                *newest = table;
+            }
+            newer
+        });
+        self.touch();
+    }
+}
+
+fn log(decisions: &[wire::Decision]) {
+    for d in decisions {
+        let (scope, action, who, why) = (&d.scope, &d.action, &d.who, &d.why);
+        let (from_bp, to_bp) = (d.from_bp, d.to_bp);
+        tracing::info!(scope, action, from_bp, to_bp, who, why, "decided");
+    }
+}

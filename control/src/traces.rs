@@ -1,0 +1,200 @@
+//! What the traces of both arms say about each method: pairs go through the comparison, and become
+//! counters for each operation and a bounded selection of pairs to look at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use cutover_compare::trace::{
+    OperationDiff, Span, Subtree, TraceDiff, diff_pair, operation_key,
+};
+use cutover_manifest::MethodPath;
+use cutover_proto::cutover::v1 as wire;
+
+use crate::ledger::MAX_METHODS;
+use crate::pairing::{Outcome, Pair, Tree};
+use crate::store::Snapshot;
+use crate::words::{arm_to_wire, hex};
+
+/// Most operations counted for each method; those that come later are left out.
+const MAX_OPERATIONS: usize = 256;
+/// Most spans of each arm kept with a pair.
+const MAX_KEPT_SPANS: usize = 500;
+/// Most differences kept with a pair.
+const MAX_KEPT_SENTENCES: usize = 50;
+/// Pairs of a method that are kept at once; after that, one in each `KEEP_EVERY`.
+const KEEP_AT_ONCE: u32 = 40;
+/// How often a pair is kept once there are enough; spares the disk.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// The counters of one method.
+#[derive(Clone, Debug, Default)]
+struct Method {
+    status: wire::TraceStatus,
+    kept: [Kept; 2],
+}
+
+/// How many pairs were handed on to be kept, and when the last one was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    count: u32,
+    last: Duration,
+}
+
+/// What the traces say, by method, in one epoch.
+#[derive(Debug, Default)]
+pub(crate) struct Traces {
+    methods: BTreeMap<String, Method>,
+    unsaved: BTreeSet<String>,
+}
+
+impl Traces {
+    /// With what the store held.
+    pub(crate) fn new(saved: &[(String, wire::TraceStatus)]) -> Traces {
+        let method = |(method, status): &(String, wire::TraceStatus)| {
+            let kept = Method { status: status.clone(), ..Method::default() };
+            (method.clone(), kept)
+        };
+        Traces { methods: saved.iter().map(method).collect(), unsaved: BTreeSet::new() }
+    }
+
+    /// Begins an epoch.
+    pub(crate) fn restart(&mut self) {
+        self.methods.clear();
+        self.unsaved.clear();
+    }
+
+    /// The counters of a method.
+    pub(crate) fn status(&self, method: &str) -> Option<&wire::TraceStatus> {
+        self.methods.get(method).map(|method| &method.status)
+    }
+
+    /// Counts an outcome. Returns the pair, where it is one of those to keep.
+    pub(crate) fn count(
+        &mut self,
+        outcome: Outcome,
+        now: Duration,
+        unix_ms: i64,
+    ) -> Option<wire::TracePair> {
+        match outcome {
+            Outcome::Incomplete { method, missing } => {
+                let method = self.method(&method)?;
+                *method.status.incomplete.entry(missing.to_owned()).or_default() += 1;
+                None
+            }
+            Outcome::Pair(pair) => {
+                let Pair { method, primary, legacy, candidate } = *pair;
+                let counted = self.method(&method)?;
+                let legacy_spans = summarise(&legacy);
+                let candidate_spans = summarise(&candidate);
+                let trace_id = hex(&legacy.root.trace_id);
+                let diff = diff_pair(&subtree(legacy), &subtree(candidate));
+                let mismatched = counted.add(&diff);
+                if !counted.kept[usize::from(mismatched)].take(now) {
+                    return None;
+                }
+                let mut differences = diff.sentences;
+                differences.truncate(MAX_KEPT_SENTENCES);
+                Some(wire::TracePair {
+                    trace_id,
+                    method: method.as_str().to_owned(),
+                    primary: arm_to_wire(primary).into(),
+                    at_unix_ms: unix_ms,
+                    legacy: legacy_spans,
+                    candidate: candidate_spans,
+                    differences,
+                })
+            }
+        }
+    }
+
+    /// Adds what changed since the last time to a snapshot.
+    pub(crate) fn take_unsaved(&mut self, snapshot: &mut Snapshot) {
+        for name in std::mem::take(&mut self.unsaved) {
+            if let Some(method) = self.methods.get(&name) {
+                snapshot.traces.push((name, method.status.clone()));
+            }
+        }
+    }
+
+    fn method(&mut self, path: &MethodPath) -> Option<&mut Method> {
+        let name = path.as_str();
+        if !self.methods.contains_key(name) && self.methods.len() >= MAX_METHODS {
+            return None;
+        }
+        self.unsaved.insert(name.to_owned());
+        Some(self.methods.entry(name.to_owned()).or_default())
+    }
+}
+
+impl Kept {
+    fn take(&mut self, now: Duration) -> bool {
+        if self.count >= KEEP_AT_ONCE && now.saturating_sub(self.last) < KEEP_EVERY {
+            return false;
+        }
+        *self = Kept { count: self.count.saturating_add(1), last: now };
+        true
+    }
+}
+
+impl Method {
+    /// Counts a comparison; says whether the arms did different things.
+    fn add(&mut self, diff: &TraceDiff) -> bool {
+        let mismatched = diff.mismatched();
+        self.status.compared += 1;
+        self.status.mismatched += u64::from(mismatched);
+        for operation in &diff.operations {
+            let operations = &mut self.status.operations;
+            let found = operations.iter().position(|known| known.key == operation.key);
+            let index = match found {
+                Some(index) => index,
+                None if operations.len() >= MAX_OPERATIONS => continue,
+                None => {
+                    let key = operation.key.clone();
+                    operations.push(wire::OperationStatus { key, ..Default::default() });
+                    operations.len() - 1
+                }
+            };
+            add_operation(&mut operations[index], operation);
+        }
+        mismatched
+    }
+}
+
+fn add_operation(status: &mut wire::OperationStatus, operation: &OperationDiff) {
+    let (legacy, candidate) = (&operation.legacy, &operation.candidate);
+    let (legacy_calls, candidate_calls) = (u64::from(legacy.count), u64::from(candidate.count));
+    status.legacy_calls += legacy_calls;
+    status.candidate_calls += candidate_calls;
+    status.more_in_candidate += u64::from(candidate_calls > legacy_calls);
+    status.more_in_legacy += u64::from(legacy_calls > candidate_calls);
+    status.legacy_errors += u64::from(legacy.errors);
+    status.candidate_errors += u64::from(candidate.errors);
+    status.legacy_self_us += legacy.self_ns / 1_000;
+    status.candidate_self_us += candidate.self_ns / 1_000;
+    status.n_plus_one |= operation.n_plus_one;
+}
+
+fn subtree(tree: Tree) -> Subtree {
+    Subtree { root: tree.root, spans: tree.below }
+}
+
+fn summarise(tree: &Tree) -> Vec<wire::SpanSummary> {
+    let mut depths: BTreeMap<[u8; 8], u32> = BTreeMap::new();
+    let spans = std::iter::once(&tree.root).chain(&tree.below).take(MAX_KEPT_SPANS);
+    let summary = |span: &Span| {
+        let parent = span.parent_id.and_then(|parent| depths.get(&parent));
+        let depth = parent.map_or(0, |depth| depth + 1);
+        depths.insert(span.span_id, depth);
+        let start_ns = i128::from(span.start_ns) - i128::from(tree.root.start_ns);
+        wire::SpanSummary {
+            span_id: hex(&span.span_id),
+            depth,
+            name: span.name.clone(),
+            key: if depth == 0 { String::new() } else { operation_key(span).unwrap_or_default() },
+            start_us: i64::try_from(start_ns / 1_000).unwrap_or(0),
+            duration_us: span.end_ns.saturating_sub(span.start_ns) / 1_000,
+            error: span.error,
+        }
+    };
+    spans.map(summary).collect()
+}
