@@ -1,5 +1,4 @@
 """Cases of GetPlace: reading by id, in every corner of int64, and bytes that are no request."""
-# ruff: noqa: RUF001 (letters that look like others are what these cases are about)
 
 from cases.case import BAD_UTF8, MALFORMED, Case, Json, Rule, invalid, not_found, text_field
 

@@ -1,5 +1,4 @@
 """Cases of SearchPlaces: scripts, normal form, ranks and ties, and every constraint."""
-# ruff: noqa: RUF001 (letters that look like others are what these cases are about)
 
 from cases.case import (
     BAD_UTF8,

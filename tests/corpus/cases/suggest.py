@@ -1,5 +1,4 @@
 """Cases of Suggest: prefixes in all scripts, answers in turn, and errors amid a stream."""
-# ruff: noqa: RUF001 (letters that look like others are what these cases are about)
 
 from cases.case import BAD_UTF8, MALFORMED, Case, Json, Rule, invalid, text_field
 
