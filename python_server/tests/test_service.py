@@ -4,6 +4,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -15,6 +16,7 @@ from gazetteer.v1 import gazetteer_pb2_grpc as pb_grpc
 from grpc_status import rpc_status
 from small import NOW_MS
 
+from gazetteer_server.config import Config
 from gazetteer_server.domain.gazetteer import build_gazetteer
 from gazetteer_server.server import RunningServer
 from gazetteer_server.service import GazetteerService
@@ -72,6 +74,22 @@ def test_a_cancelled_stream_frees_its_worker(serve: Serve, connect: Connect) -> 
         assert next(iter(call)).sequence == 0
         call.cancel()
     assert stub.GetPlace(pb.GetPlaceRequest(id=2), timeout=30).place.name == "Berlin"
+
+
+def test_a_call_that_ended_while_it_waited_writes_nothing(
+    serve: Serve, connect: Connect, config: Config
+) -> None:
+    stub = Stub(connect(serve(changed=replace(config, workers=1))))
+    typed: SimpleQueue[pb.SuggestRequest | None] = SimpleQueue()
+    typed.put(pb.SuggestRequest(prefix="b"))
+    holding = stub.Suggest(iter(typed.get, None))
+    assert next(iter(holding)).sequence == 0
+    visit = pb.RecordVisitRequest(place_id=2, visitor="ada")
+    code, _, _ = _fails(lambda: stub.RecordVisit(visit, timeout=0.2))
+    assert code == grpc.StatusCode.DEADLINE_EXCEEDED
+    after = stub.GetPlace.future(pb.GetPlaceRequest(id=2), timeout=20)
+    typed.put(None)
+    assert after.result().visit_count == 0
 
 
 def test_a_failing_database_is_told_as_unavailable(
