@@ -92,7 +92,6 @@ def _present(behavior: Behavior | None) -> Behavior:
 
 def _guard(method: str, behavior: Behavior) -> Behavior:
     def guarded(request: object, context: grpc.ServicerContext) -> object:
-        _refuse_if_over(context)
         try:
             return behavior(request, context)
         except Exception as error:
@@ -103,19 +102,12 @@ def _guard(method: str, behavior: Behavior) -> Behavior:
 
 def _guard_stream(method: str, behavior: Behavior) -> Behavior:
     def guarded(request: object, context: grpc.ServicerContext) -> Iterator[object]:
-        _refuse_if_over(context)
         try:
             yield from behavior(request, context)
         except Exception as error:
             _end(method, context, error)
 
     return guarded
-
-
-def _refuse_if_over(context: grpc.ServicerContext) -> None:
-    """Keeps a call that ended while it waited for a worker from doing, or writing, anything."""
-    if not context.is_active():
-        context.abort(grpc.StatusCode.CANCELLED, "the call is over")
 
 
 def _end(method: str, context: grpc.ServicerContext, error: Exception) -> NoReturn:
