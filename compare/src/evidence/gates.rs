@@ -124,7 +124,13 @@ impl Question<'_> {
         };
         let more_calls = match s {
             0 => Some(clean.saturating_sub(n)),
-            _ => self.more(n, |times| capital.ln_e_after(times)),
+            // As many more as if it went on like this; if that leads nowhere, though the rate is
+            // below the bound, as many more as if none of them differed.
+            _ => self.more(n, |times| capital.ln_e_after(times)).or_else(|| {
+                let below = (s as f64) < bound * n as f64;
+                let clean = |more| rate::ln_e_rate_below(n + more, s, bound) >= self.ln_proof();
+                below.then(|| least(clean)).flatten()
+            }),
         };
         Some(GateAnswer {
             log_e: Some(log_e),

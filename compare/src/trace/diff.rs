@@ -7,6 +7,8 @@ use super::{run, timing, writes};
 
 /// Most operations in a diff; the rest is said to be left out.
 const MAX_OPERATIONS: usize = 256;
+/// Most operations of one key that are aligned one by one.
+const MAX_ALIGNED: usize = 1000;
 /// Most sentences in a diff.
 const MAX_SENTENCES: usize = 32;
 
@@ -152,16 +154,17 @@ fn places<'a>(nodes: &'a [Node<'_>]) -> HashMap<&'a str, Vec<Ancestry<'a>>> {
         let Some(operation) = &node.operation else {
             continue;
         };
+        let known = places.entry(operation.key.as_str()).or_default();
+        if known.len() >= MAX_ALIGNED {
+            continue;
+        }
         let mut above = node.above;
         let mut ancestry = Vec::new();
         while let Some(parent) = &nodes[above].operation {
             ancestry.push(parent.key.as_str());
             above = nodes[above].above;
         }
-        places
-            .entry(operation.key.as_str())
-            .or_default()
-            .push(ancestry);
+        known.push(ancestry);
     }
     places
 }

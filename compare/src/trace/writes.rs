@@ -6,6 +6,8 @@ use super::subtree::Node;
 
 /// Most writes that are aligned; of longer lists only the counts are compared.
 const MAX_WRITES: usize = 512;
+/// Most writes that a sentence names.
+const MAX_NAMED: usize = 8;
 
 /// The keys of all writes in order of start.
 pub(super) fn in_order<'a>(nodes: &'a [Node<'_>]) -> Vec<&'a str> {
@@ -37,7 +39,12 @@ pub(super) fn order_sentence(legacy: &[&str], candidate: &[&str]) -> Option<Stri
     };
     // In the same order, the common subsequence holds all that both have.
     let moved = shared - common.len();
-    let list = |writes: &[&str]| writes.join(", ");
+    let list = |writes: &[&str]| match writes.get(..MAX_NAMED) {
+        Some(first) if writes.len() > MAX_NAMED => {
+            format!("{}, … ({} in all)", first.join(", "), writes.len())
+        }
+        _ => writes.join(", "),
+    };
     (moved > 0).then(|| {
         format!(
             "writes in another order: the legacy {}; the candidate {}",

@@ -144,6 +144,21 @@ fn a_mismatch_delays_and_many_roll_back() {
 }
 
 #[test]
+fn a_rate_too_close_to_the_bound_is_told_from_one_above_it() {
+    let more = |mismatched: u64| {
+        let mut evidence = pairs(120);
+        evidence.pairs.mismatched = mismatched;
+        gate(&judge(&GATES, Weight::ZERO, &[&evidence]), "mismatch").more_calls
+    };
+    assert!(
+        more(1).is_some_and(|more| (400..600).contains(&more)),
+        "{:?}",
+        more(1)
+    );
+    assert_eq!(more(3), None);
+}
+
+#[test]
 fn failures_of_the_candidate_alone_roll_back_and_of_both_do_not() {
     let mut evidence = pairs(500);
     evidence.pairs.only_candidate_failed = 10;

@@ -1,0 +1,102 @@
+//! What a comparison costs on the shadow runtime: `cargo bench -p cutover-compare`.
+#![allow(
+    missing_docs,
+    reason = "criterion_group! writes an undocumented function"
+)]
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use cutover_compare::{
+    Descriptors, Message, MethodEvidence, Observation, Redaction, compare, judge,
+};
+use cutover_manifest::{Arm, CompareRules, Gates, Role, Weight};
+use cutover_proto::gazetteer::v1::{Place, SearchPlacesResponse, SearchResult};
+use prost::Message as _;
+
+const METHOD: &str = "/gazetteer.v1.GazetteerService/SearchPlaces";
+/// Results in an answer, the most that the gazetteer gives.
+const RESULTS: i64 = 100;
+
+/// An answer; `turned` has its first two results the other way round.
+fn answer(search_id: &str, turned: bool) -> Observation {
+    let result = |id: i64| SearchResult {
+        place: Some(Place {
+            id,
+            name: format!("Place {id}"),
+            population: 1000 * id,
+            ..Place::default()
+        }),
+        score: 1.0 / id as f64,
+        matched_name: format!("Place {id}"),
+    };
+    let mut results: Vec<SearchResult> = (1..=RESULTS).map(result).collect();
+    if turned {
+        results.swap(0, 1);
+    }
+    let response = SearchPlacesResponse {
+        results,
+        search_id: search_id.to_owned(),
+    };
+    let bytes = response.encode_to_vec().into();
+    Observation {
+        messages: vec![Message {
+            compressed: false,
+            bytes,
+        }],
+        ..Observation::default()
+    }
+}
+
+fn comparison(criterion: &mut Criterion) {
+    let Ok(descriptors) = Descriptors::decode(cutover_proto::gazetteer::FILE_DESCRIPTOR_SET) else {
+        return;
+    };
+    let Some(method) = descriptors.method(METHOD) else {
+        return;
+    };
+    let (rules, redaction) = (CompareRules::default(), Redaction::new([0; 16]));
+    let legacy = answer("a", false);
+    let mut group = criterion.benchmark_group("compare");
+    group.throughput(Throughput::Bytes(legacy.messages[0].bytes.len() as u64));
+    let candidates = [
+        ("equal bytes", answer("a", false)),
+        ("one field", answer("b", false)),
+        ("another order", answer("a", true)),
+    ];
+    for (name, candidate) in candidates {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                compare(
+                    method,
+                    &rules,
+                    black_box(&legacy),
+                    black_box(&candidate),
+                    &redaction,
+                )
+            });
+        });
+    }
+}
+
+fn verdict(criterion: &mut Criterion) {
+    let gates = Gates {
+        p99_ratio: Some(1.0),
+        ..Gates::default()
+    };
+    let Some(weight) = Weight::from_bp(1000) else {
+        return;
+    };
+    let mut evidence = MethodEvidence::default();
+    evidence.pairs.compared = 100_000;
+    for (arm, calls) in [(Arm::Legacy, 900_000), (Arm::Candidate, 100_000)] {
+        let cell = evidence.cell(weight, arm, Role::Primary);
+        (cell.calls, cell.failures) = (calls, calls / 1000);
+    }
+    criterion.bench_function("judge", |bencher| {
+        bencher.iter(|| judge(&gates, weight, &[black_box(&evidence)]));
+    });
+}
+
+criterion_group!(benches, comparison, verdict);
+criterion_main!(benches);
