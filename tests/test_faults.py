@@ -1,18 +1,21 @@
 """What is wrong with an arm does not become wrong for its callers."""
 
 import os
+import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 from foreign.backend import Backend, start_foreign
-from foreign.service import ECHO, SERVICE
+from foreign.descriptors import write_descriptors
+from foreign.service import CHAT, ECHO, SERVICE, WAIT
 from harness import CutoverUp, free_port, manifest, rule, run_load, wait_until
 from harness.cutover import freeze, thaw
 
-MIRRORED = {"percent": 100, "acceptSideEffects": True}
+MIRRORED = [rule(SERVICE, "Echo", weight=0, mirror={"percent": 100})]
 SOON_S = 2.0
 """Connection refused is told well within this."""
 
@@ -20,9 +23,13 @@ SOON_S = 2.0
 def test_a_frozen_shadow_changes_nothing_for_callers(
     foreign_legacy: Backend, foreign_candidate: Backend, tmp_path: Path, logs: Path
 ) -> None:
-    rules = [rule(SERVICE, "Echo", weight=0, mirror=MIRRORED)]
-    limits = {"mirrorQueue": 64, "mirrorDeadline": "500ms"}
-    content = manifest(foreign_legacy.url, foreign_candidate.url, rules=rules, limits=limits)
+    content = manifest(
+        foreign_legacy.url,
+        foreign_candidate.url,
+        rules=MIRRORED,
+        limits={"mirrorQueue": 64, "mirrorDeadline": "500ms"},
+        descriptors=write_descriptors(tmp_path / "foreign.bin"),
+    )
     with CutoverUp(content, scratch=tmp_path, logs=logs) as up:
         usual = run_load(up.url, path=ECHO, calls=2_000, duration=60, concurrency=8)
         assert usual.by_status == {"OK": 2_000}
@@ -46,8 +53,8 @@ def test_a_frozen_shadow_changes_nothing_for_callers(
 def test_a_missing_shadow_changes_nothing_for_callers(
     foreign_legacy: Backend, tmp_path: Path, logs: Path
 ) -> None:
-    rules = [rule(SERVICE, "Echo", weight=0, mirror=MIRRORED)]
-    content = manifest(foreign_legacy.url, _nobody(), rules=rules)
+    descriptors = write_descriptors(tmp_path / "foreign.bin")
+    content = manifest(foreign_legacy.url, _nobody(), rules=MIRRORED, descriptors=descriptors)
     with CutoverUp(content, scratch=tmp_path, logs=logs) as up:
         load = run_load(up.url, path=ECHO, calls=1_000, duration=60)
         assert load.by_status == {"OK": 1_000}
@@ -97,11 +104,9 @@ def test_an_arm_that_comes_back_is_found_again(tmp_path: Path, logs: Path) -> No
         echo = channel.unary_unary(ECHO)
 
         def works() -> bool:
-            try:
-                return echo(b"hello", timeout=5) == b"hello"
-            except grpc.RpcError as error:
-                assert error.code() == grpc.StatusCode.UNAVAILABLE
-                return False
+            call = echo.future(b"hello", timeout=5)
+            assert call.code() in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)
+            return bool(call.code() == grpc.StatusCode.OK)
 
         assert not works()
         for _ in range(2):
@@ -114,11 +119,9 @@ def test_a_shutdown_lets_calls_in_flight_end(
 ) -> None:
     content = manifest(foreign_legacy.url, foreign_legacy.url)
     with CutoverUp(content, scratch=tmp_path, logs=logs) as up, up.channel() as channel:
-        from foreign.service import CHAT
-
         go_on = threading.Event()
 
-        def requests() -> list[bytes]:
+        def requests() -> Iterator[bytes]:
             yield b"before"
             go_on.wait(30)
             yield b"after"
@@ -134,9 +137,17 @@ def test_a_shutdown_lets_calls_in_flight_end(
     assert up.process.wait() == 0
 
 
-def _refuses(address: str) -> bool:
-    import socket
+def test_a_call_that_its_deadline_ends_is_counted(
+    foreign_legacy: Backend, tmp_path: Path, logs: Path
+) -> None:
+    content = manifest(foreign_legacy.url, foreign_legacy.url)
+    with CutoverUp(content, scratch=tmp_path, logs=logs) as up, up.channel() as channel:
+        for call in [channel.unary_unary(WAIT).future(b"", timeout=0.5) for _ in range(20)]:
+            assert call.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        wait_until(lambda: up.metrics().sum("cutover_calls_total", role="primary") == 20)
 
+
+def _refuses(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=1):

@@ -258,7 +258,7 @@ def test_reflection_of_grpcio_passes(through: grpc.Channel) -> None:
     database = ProtoReflectionDescriptorDatabase(through)
     assert set(database.get_services()) >= {"grpc.health.v1.Health"}
     file = database.FindFileContainingSymbol("grpc.health.v1.Health")
-    assert [method.name for method in file.service[0].method][0] == "Check"
+    assert file.service[0].method[0].name == "Check"
 
 
 @pytest.mark.parametrize("behind", ["legacy", "candidate"])

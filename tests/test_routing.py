@@ -9,7 +9,8 @@ from pathlib import Path
 import grpc
 import pytest
 from foreign.backend import Backend, key_of
-from foreign.service import ECHO, SERVICE
+from foreign.descriptors import write_descriptors
+from foreign.service import ECHO, FAIL, SERVICE
 from gazetteer import GazetteerClient
 from harness import (
     CutoverUp,
@@ -86,38 +87,56 @@ def test_the_override_header_counts_only_where_it_is_allowed(
     assert all(key_of(entry, OVERRIDE) is None for entry in entries)
 
 
+@pytest.mark.parametrize("known", [False, True])
 def test_a_method_of_unknown_effects_is_not_mirrored(
-    foreign_legacy: Backend, foreign_candidate: Backend, tmp_path: Path, logs: Path
+    known: bool, foreign_legacy: Backend, foreign_candidate: Backend, tmp_path: Path, logs: Path
 ) -> None:
-    rules = [rule(weight=0, mirror={"percent": 100})]
-    content = manifest(foreign_legacy.url, foreign_candidate.url, rules=rules)
-    with CutoverUp(content, scratch=tmp_path, logs=logs) as up:
-        assert run_load(up.url, path=ECHO, calls=500, duration=30).by_status == {"OK": 500}
-        assert up.metrics().sum("cutover_calls_total", arm="legacy", role="primary") == 500
-    assert len(foreign_legacy.ledger(ECHO)) == 500
+    content = manifest(
+        foreign_legacy.url,
+        foreign_candidate.url,
+        rules=[rule(weight=0, mirror={"percent": 100})],
+        descriptors=write_descriptors(tmp_path / "foreign.bin") if known else None,
+    )
+    # With descriptors, Fail is known but does not say that it has no side effects.
+    method = FAIL if known else ECHO
+    with CutoverUp(content, scratch=tmp_path, logs=logs) as up, up.channel() as channel:
+        for _ in range(30):
+            call = channel.unary_unary(method).future(b"NOT_FOUND", timeout=10)
+            assert (call.code() == grpc.StatusCode.NOT_FOUND) is known
+        assert up.metrics().sum("cutover_calls_total", arm="legacy", role="primary") == 30
+    assert len(foreign_legacy.ledger(method)) == 30
     assert foreign_candidate.ledger() == []
 
 
+@pytest.mark.parametrize("accepted", [False, True])
 def test_the_handler_of_a_shadow_call_runs(
-    foreign_legacy: Backend, foreign_candidate: Backend, tmp_path: Path, logs: Path
+    accepted: bool, foreign_legacy: Backend, foreign_candidate: Backend, tmp_path: Path, logs: Path
 ) -> None:
-    accepted = {"percent": 100, "acceptSideEffects": True}
-    rules = [rule(SERVICE, "Echo", weight=0, mirror=accepted)]
-    content = manifest(foreign_legacy.url, foreign_candidate.url, rules=rules)
-    with CutoverUp(content, scratch=tmp_path, logs=logs) as up:
-        run_load(up.url, path=ECHO, calls=200, keys=200, duration=30, concurrency=4)
-        wait_until(lambda: len(foreign_candidate.ledger(ECHO)) >= 200)
-    primary, shadow = foreign_legacy.ledger(ECHO), foreign_candidate.ledger(ECHO)
+    # A method without side effects is mirrored, and another one where the manifest accepts it.
+    method = FAIL if accepted else ECHO
+    mirror = {"percent": 100} | ({"acceptSideEffects": True} if accepted else {})
+    content = manifest(
+        foreign_legacy.url,
+        foreign_candidate.url,
+        rules=[rule(SERVICE, method.rpartition("/")[2], weight=0, mirror=mirror)],
+        descriptors=write_descriptors(tmp_path / "foreign.bin"),
+    )
+    with CutoverUp(content, scratch=tmp_path, logs=logs) as up, up.channel() as channel:
+        for index in range(40):
+            key = (("x-user-id", f"key-{index}"),)
+            call = channel.unary_unary(method).future(b"ABORTED", timeout=10, metadata=key)
+            assert (call.code() == grpc.StatusCode.ABORTED) is accepted
+        wait_until(lambda: len(foreign_candidate.ledger(method)) >= 40)
+    primary, shadow = foreign_legacy.ledger(method), foreign_candidate.ledger(method)
     assert {key_of(entry) for entry in shadow} == {key_of(entry) for entry in primary}
-    assert len(shadow) == 200
-    assert all(entry["outcome"] == "done" for entry in shadow)
+    assert len(shadow) == 40
     # Both copies hang in one trace, below spans of their own.
     traces = [
         {str(key_of(entry, "traceparent")).split("-")[1] for entry in entries}
         for entries in (primary, shadow)
     ]
     assert traces[0] == traces[1]
-    assert len(traces[0]) == 200
+    assert len(traces[0]) == 40
     assert all("cutover" in str(key_of(entry, "baggage")) for entry in shadow)
     assert all(key_of(entry, "baggage") is None for entry in primary)
 

@@ -18,6 +18,7 @@ def manifest(
     sticky: str | None = "x-user-id",
     limits: Mapping[str, object] | None = None,
     override: bool = False,
+    descriptors: Path | None = None,
     name: str = "under-test",
 ) -> Yaml:
     """A manifest between two arms, given by their URLs; every listener takes a free port."""
@@ -32,6 +33,8 @@ def manifest(
         spec["stickyKey"] = {"metadata": sticky}
     if override:
         spec["overrideHeader"] = {"allow": True}
+    if descriptors is not None:
+        spec["descriptors"] = {"file": str(descriptors)}
     if rules:
         spec["rules"] = list(rules)
     if ramp is not None:
