@@ -74,6 +74,14 @@ pub(super) fn side_by_side(report: &GetReportResponse, status: &Status) -> Strin
             samples.0, samples.1
         ),
     );
+    let calls = arms.each_ref().map(|work| work.calls);
+    line(
+        &mut out,
+        format_args!(
+            "  CPU since each process began, its start included, over {} and {} calls",
+            calls[0], calls[1]
+        ),
+    );
     if cpu.contains(&None) {
         let hint = "CPU and memory come from the arms' own metrics: is \
                     OTEL_EXPORTER_OTLP_ENDPOINT set for both?";
