@@ -89,7 +89,8 @@ def test_both_arms_stand_side_by_side(page: DashboardPage) -> None:
     row = page.methods()[SEARCH]
     assert (row.weight, row.owner) == ("10 %", "by the ramp")
     assert row.p99 == {"legacy": "137 ms", "candidate": "11.1 ms"}
-    assert re.fullmatch(r"\d+ \(0\.0\d+ %\)", row.differing)
+    assert re.fullmatch(r"≤ \d+ \(0\.0\d+ %\)", row.differing)
+    assert page.methods()["/gazetteer.v1.GazetteerService/GetPlace"].differing == "0 (0 %)"
     write = page.methods()["/gazetteer.v1.GazetteerService/RecordVisit"]
     assert (write.weight, write.owner) == ("0 %", "pinned by the manifest")
     assert write.p99["candidate"] == "–"
@@ -271,6 +272,21 @@ def test_a_lost_connection_is_said_and_mended(page: DashboardPage, playback: Pla
     assert not page.reloaded()
     refused = [one for one in page.console_errors() if "503" not in one]
     assert refused == []
+
+
+@needs_browser
+def test_asks_for_a_token_where_one_is_wanted(blank: DashboardPage) -> None:
+    with Playback("progressing", token="t0ken") as playing:
+        blank.chrome.get(playing.url)
+        blank.wait(lambda p: p.one("#token").is_displayed(), "the form")
+        assert blank.methods() == {}
+        blank.one("#token input").send_keys("t0ken" + Keys.ENTER)
+        blank.wait(lambda p: p.connection() == "Live", "the page to be live")
+        assert not blank.one("#token").is_displayed()
+        blank.wait(lambda p: len(p.decisions()) > 0, "the decisions")
+        assert blank.weight() == "10 %"
+        blank.chrome.get("about:blank")
+        assert [one for one in blank.console_errors() if "401" not in one] == []
 
 
 @needs_browser

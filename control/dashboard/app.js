@@ -1,8 +1,10 @@
 // Starts the page: the source feeds the panels, a clock moves what depends on the time alone.
 
 import { decodeReport } from "./decode.js";
+import { show } from "./dom.js";
 import { fetchJson, Poll, Source } from "./source.js";
 import { bindTheme } from "./theme.js";
+import { bindToken } from "./token.js";
 import { Banners } from "./panels/banners.js";
 import { Charts } from "./panels/charts.js";
 import { Decisions } from "./panels/decisions.js";
@@ -32,6 +34,8 @@ const processes = new Processes();
 const proxies = new Proxies();
 const decisions = new Decisions();
 
+const tokenForm = document.getElementById("token");
+
 let state = null;
 let report = null;
 let link = null;
@@ -58,6 +62,8 @@ const source = new Source({
   connection(info) {
     if (!info.live && state) charts.gap(Math.round(now() / 1000));
     link = info;
+    show(tokenForm, info.refused);
+    if (info.live) for (const panel of [reports, traces, decisions]) panel.now();
     tell();
   },
 });
@@ -70,6 +76,7 @@ const reports = new Poll(async () => {
   }
 }, REPORT_EVERY_MS);
 
+bindToken(tokenForm, () => source.open());
 bindTheme(document.getElementById("theme"), () => charts.recolor());
 source.start();
 reports.start();

@@ -34,8 +34,13 @@ export class Chart {
       const key = el("span", { class: `chart-key ${one.color}${one.dash ? " dashed" : ""}` });
       legend.append(el("span", {}, key, `${one.label} `, this.#legend[i]));
     });
-    this.#figure = el("div", { class: "chart", role: "group", "aria-label": title },
-      el("h3", { text: title }), legend, this.#holder);
+    this.#figure = el(
+      "div",
+      { class: "chart", role: "group", "aria-label": title },
+      el("h3", { text: title }),
+      legend,
+      this.#holder,
+    );
     new ResizeObserver(() => this.#resize()).observe(this.#holder);
   }
 

@@ -87,8 +87,6 @@ export function decodeReport(raw) {
   return {
     legacyLatency: quantiles(raw?.legacyLatency),
     candidateLatency: quantiles(raw?.candidateLatency),
-    compared: number(raw?.compared),
-    mismatched: number(raw?.mismatched),
   };
 }
 

@@ -5,8 +5,11 @@
 const TEXT_MAX = 2000;
 
 // Code points that have no shape of their own or turn the text around them.
-const UNSEEN =
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+const UNSEEN = new RegExp(
+  "[\\u0000-\\u0009\\u000b-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u200b-\\u200f\\u2028-\\u202e" +
+    "\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]",
+  "g",
+);
 
 /** The text with control and direction characters written out, and cut at its bound. */
 export function visible(text) {

@@ -43,14 +43,14 @@ def fields(name: str, compared: int) -> tuple[list[operator.FieldStatus], int]:
             operator.FieldStatus(path="results[].place.id", kind="order", pairs=tie),
             operator.FieldStatus(path="results[].score", kind="value", pairs=tie // 2),
         ]
-        return found, tie
+        return found, compared
     if name == "GetPlace":
         found = [
             operator.FieldStatus(
                 path="visit_count", kind="value", pairs=compared // 400, noisy=True
             )
         ]
-        return found, 0
+        return found, compared // 400
     return [], 0
 
 

@@ -31,8 +31,9 @@ _TYPES = {
 class Playback:
     """Serves the dashboard with a story; the story can be changed and the link cut meanwhile."""
 
-    def __init__(self, story: str, *, every_s: float = 0.1, port: int = 0) -> None:
+    def __init__(self, story: str, *, every_s: float = 0.1, port: int = 0, token: str = "") -> None:
         """Plays `story` (a name in `STORIES`), one tick every `every_s` seconds."""
+        self.token = token
         self._every_s = every_s
         self._begun = time.monotonic()
         self._cut = threading.Event()
@@ -114,11 +115,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._file(url.path)
         elif self.server.playback.is_cut:
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"cut")
+        elif self.server.playback.token not in ("", self._token()):
+            self._answer(HTTPStatus.UNAUTHORIZED, "text/plain", b"no token")
         elif url.path == "/api/events":
             self._events()
         else:
             query = {name: values[-1] for name, values in parse_qs(url.query).items()}
             self._resource(url.path, query)
+
+    def _token(self) -> str:
+        return self.headers.get("Authorization", "").removeprefix("Bearer ")
 
     def _file(self, path: str) -> None:
         file = (STATIC / path.lstrip("/")).resolve()

@@ -12,9 +12,9 @@ export class Banners {
   #root = document.getElementById("banners");
   #lost = null;
 
-  /** A lost connection, or null. */
+  /** Whether the connection is lost; a refused token has a form of its own. */
   connection(info) {
-    this.#lost = info.live ? null : info;
+    this.#lost = info.live || info.refused ? null : info;
   }
 
   update(state, now) {
@@ -47,9 +47,13 @@ export class Banners {
         tone: "warn",
         icon: "hand",
         title: `Override: ${methodName(override.scope)} at ${weight(override.weightBp)}`,
-        text: `Set by ${override.who || "somebody unnamed"} at ${clock(override.atMs, now)} ` +
+        text:
+          `Set by ${override.who || "somebody unnamed"} at ${clock(override.atMs, now)} ` +
           `(${ago(override.atMs, now)}): ${override.why || "no reason given"}`,
-        command: resetCommand(override.scope, state.methods.map((m) => m.method)),
+        command: resetCommand(
+          override.scope,
+          state.methods.map((m) => m.method),
+        ),
       });
     }
     for (const proxy of state?.proxies ?? []) {
@@ -74,9 +78,12 @@ function createBanner(first) {
   const pre = el("pre");
   const command = el("div");
   let shown = null;
-  const node = el("div", { role: first.tone === "bad" ? "alert" : "note",
-    data: { banner: first.key.split(" ")[0] } },
-    mark, el("div", { class: "banner-body" }, title, text, pre, command));
+  const node = el(
+    "div",
+    { role: first.tone === "bad" ? "alert" : "note", data: { banner: first.key.split(" ")[0] } },
+    mark,
+    el("div", { class: "banner-body" }, title, text, pre, command),
+  );
   return {
     node,
     update(banner) {

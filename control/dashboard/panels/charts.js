@@ -38,8 +38,9 @@ export class Charts {
   });
 
   constructor() {
-    document.getElementById("charts").append(
-      this.#callsChart.node, this.#shareChart.node, this.#latencyChart.node);
+    document
+      .getElementById("charts")
+      .append(this.#callsChart.node, this.#shareChart.node, this.#latencyChart.node);
   }
 
   update(state, report) {
@@ -55,14 +56,21 @@ export class Charts {
     }
     const all = legacy + candidate;
     this.#calls.add(seconds, [legacy, candidate]);
-    this.#share.add(seconds,
-      [all > 0 ? asked / all / 100 : null, all > 0 ? (100 * candidate) / all : null]);
-    this.#latency.add(seconds, [quantile(report?.legacyLatency), quantile(report?.candidateLatency)]);
+    this.#share.add(seconds, [
+      all > 0 ? asked / all / 100 : null,
+      all > 0 ? (100 * candidate) / all : null,
+    ]);
+    this.#latency.add(seconds, [
+      quantile(report?.legacyLatency),
+      quantile(report?.candidateLatency),
+    ]);
     this.#callsChart.update(this.#calls.columns);
     this.#shareChart.update(this.#share.columns);
     const samples = report ? [report.legacyLatency, report.candidateLatency] : [];
-    this.#latencyChart.update(this.#latency.columns,
-      samples.map((q) => `(n = ${count(q.count)})`));
+    this.#latencyChart.update(
+      this.#latency.columns,
+      samples.map((q) => `(n = ${count(q.count)})`),
+    );
   }
 
   /** After a lost connection: a gap instead of a line that was never measured. */

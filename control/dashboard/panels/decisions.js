@@ -26,6 +26,11 @@ export class Decisions {
     this.#poll.start();
   }
 
+  /** Asks again at once. */
+  now() {
+    this.#poll.now();
+  }
+
   /** A ramp that moved has left a line; it should not take seconds to show. */
   update(state) {
     const seen = JSON.stringify([
@@ -50,24 +55,40 @@ export class Decisions {
 
 function createDecision(decision) {
   const action = pill();
-  action.update(ACTIONS[decision.action]
-    ?? { word: words(decision.action || "changed"), icon: "unknown", tone: "plain" });
-  const change = decision.fromBp === decision.toBp
-    ? `stays at ${weight(decision.toBp)}`
-    : `${weight(decision.fromBp)} → ${weight(decision.toBp)}`;
-  const node = el("li", { data: { decision: decision.id, action: decision.action } },
-    el("time", { datetime: new Date(decision.atMs).toISOString(),
-      text: clock(decision.atMs, Date.now()) }),
+  action.update(
+    ACTIONS[decision.action] ?? {
+      word: words(decision.action || "changed"),
+      icon: "unknown",
+      tone: "plain",
+    },
+  );
+  const change =
+    decision.fromBp === decision.toBp
+      ? `stays at ${weight(decision.toBp)}`
+      : `${weight(decision.fromBp)} → ${weight(decision.toBp)}`;
+  const node = el(
+    "li",
+    { data: { decision: decision.id, action: decision.action } },
+    el("time", {
+      datetime: new Date(decision.atMs).toISOString(),
+      text: clock(decision.atMs, Date.now()),
+    }),
     action.node,
     el("strong", { class: "scope", title: decision.scope, text: methodName(decision.scope) }),
     el("span", { class: "change", text: change }),
-    el("span", { class: "who", text: `by ${decision.who === "ramp" ? "the ramp" : decision.who
-      || "somebody unnamed"}` }));
+    el("span", {
+      class: "who",
+      text: `by ${decision.who === "ramp" ? "the ramp" : decision.who || "somebody unnamed"}`,
+    }),
+  );
   if (decision.gates.length > 0) {
     const gates = gateList();
     gates.update(decision.gates);
-    node.append(disclosure(gates.node, `Gates of decision ${decision.id}`),
-      el("p", { class: "why", text: decision.why || "no reason given" }), gates.node);
+    node.append(
+      disclosure(gates.node, `Gates of decision ${decision.id}`),
+      el("p", { class: "why", text: decision.why || "no reason given" }),
+      gates.node,
+    );
   } else {
     node.append(el("p", { class: "why", text: decision.why || "no reason given" }));
   }

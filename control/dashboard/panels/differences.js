@@ -4,6 +4,7 @@
 import { disclosure, el, keyed, setClass, setText, show } from "../dom.js";
 import { decodeSamples } from "../decode.js";
 import { clock, count, methodName, share, statusName, words } from "../format.js";
+import { differingInAll } from "../noise.js";
 import { fetchJson, Poll } from "../source.js";
 import { note } from "./header.js";
 import { armKey } from "./words.js";
@@ -18,9 +19,12 @@ const COLUMNS = ["Field or part of the answer", "Method", "Kind", "Pairs", "Shar
 
 /** The panel; `showTrace(traceId, method)` leads to the trace panel. */
 export class Differences {
-  #table = el("table", { class: "differences" },
+  #table = el(
+    "table",
+    { class: "differences" },
     el("caption", { class: "visually-hidden", text: "Fields that differ between the arms" }),
-    el("thead", {}, el("tr", {}, ...COLUMNS.map((name) => el("th", { scope: "col", text: name })))));
+    el("thead", {}, el("tr", {}, ...COLUMNS.map((name) => el("th", { scope: "col", text: name })))),
+  );
   #summary = el("p", { class: "muted", data: { field: "differences-summary" } });
   #noisy = el("input", { type: "checkbox" });
   #more = note();
@@ -31,56 +35,78 @@ export class Differences {
     this.#showTrace = showTrace;
     this.#noisy.checked = true;
     this.#noisy.addEventListener("change", () => this.#last && this.update(this.#last));
-    document.getElementById("differences-body").append(
-      el("div", { class: "controls" }, this.#summary,
-        el("label", {}, this.#noisy, " show noisy fields")),
-      el("div", { class: "scroll", tabindex: "0", role: "region",
-        "aria-label": "Differences table" }, this.#table),
-      this.#more.node);
+    document
+      .getElementById("differences-body")
+      .append(
+        el(
+          "div",
+          { class: "controls" },
+          this.#summary,
+          el("label", {}, this.#noisy, " show noisy fields"),
+        ),
+        el(
+          "div",
+          { class: "scroll", tabindex: "0", role: "region", "aria-label": "Differences table" },
+          this.#table,
+        ),
+        this.#more.node,
+      );
   }
 
   update(state) {
     this.#last = state;
-    let compared = 0;
-    let mismatched = 0;
     const rows = [];
     for (const method of state.methods) {
-      compared += method.pairs.compared;
-      mismatched += method.pairs.mismatched;
       for (const field of method.fields) {
         rows.push({ method: method.method, compared: method.pairs.compared, field });
       }
     }
-    rows.sort((a, b) => Number(a.field.noisy) - Number(b.field.noisy)
-      || b.field.pairs - a.field.pairs);
+    rows.sort(
+      (a, b) => Number(a.field.noisy) - Number(b.field.noisy) || b.field.pairs - a.field.pairs,
+    );
     const wanted = rows.filter((row) => this.#noisy.checked || !row.field.noisy);
-    setText(this.#summary, summary(compared, mismatched, rows));
+    setText(this.#summary, summary(differingInAll(state.methods), rows));
     show(this.#table, wanted.length > 0);
-    keyed(this.#table, wanted.slice(0, ROWS_MAX),
+    keyed(
+      this.#table,
+      wanted.slice(0, ROWS_MAX),
       (row) => JSON.stringify([row.method, row.field.path, row.field.kind]),
-      (row) => createRow(row, this.#showTrace), this.#table.tHead);
-    this.#more.say(wanted.length > ROWS_MAX
-      ? `${count(wanted.length - ROWS_MAX)} more rows; \`cutover report\` lists all.` : "");
+      (row) => createRow(row, this.#showTrace),
+      this.#table.tHead,
+    );
+    this.#more.say(
+      wanted.length > ROWS_MAX
+        ? `${count(wanted.length - ROWS_MAX)} more rows; \`cutover report\` lists all.`
+        : "",
+    );
   }
 }
 
-function summary(compared, mismatched, rows) {
+function summary({ pairs, compared, exact }, rows) {
   if (compared === 0) return "No pair compared yet: only mirrored calls are compared.";
   const noisy = rows.filter((row) => row.field.noisy).length;
-  const tail = noisy > 0
-    ? ` ${noisy} of ${rows.length} fields are noisy: they differ as much when one arm is asked twice.`
-    : "";
-  if (mismatched === 0) return `All ${count(compared)} compared pairs agree.${tail}`;
-  return `${count(mismatched)} of ${count(compared)} compared pairs differ ` +
-    `(${share(mismatched, compared)}).${tail}`;
+  const tail =
+    noisy > 0
+      ? ` ${noisy} of ${rows.length} fields are noisy: they differ as much when one arm is asked twice.`
+      : "";
+  if (pairs === 0) {
+    return `All ${count(compared)} compared pairs agree${noisy > 0 ? ", noise left out" : ""}.${tail}`;
+  }
+  return (
+    `${exact ? "" : "At most "}${count(pairs)} of ${count(compared)} compared pairs differ ` +
+    `(${share(pairs, compared)})${noisy > 0 ? ", noise left out" : ""}.${tail}`
+  );
 }
 
 function createRow(first, showTrace) {
   const { method, field } = first;
   const list = el("ol", { class: "examples" });
   const said = note();
-  const more = el("tr", { class: "more" }, el("td", { colspan: String(COLUMNS.length) },
-    said.node, list));
+  const more = el(
+    "tr",
+    { class: "more" },
+    el("td", { colspan: String(COLUMNS.length) }, said.node, list),
+  );
   const poll = new Poll(() => examples(), EVERY_MS);
   const open = disclosure(more, `Examples of ${field.path} in ${methodName(method)}`, () => {
     if (list.childElementCount === 0) said.say("Asking for examples …");
@@ -89,21 +115,31 @@ function createRow(first, showTrace) {
   const pairs = el("td", { class: "number", data: { label: "Pairs", field: "pairs" } });
   const part = el("td", { class: "number", data: { label: "Share", field: "share" } });
   const counts = el("span", { class: "tag" });
-  const row = el("tr", {},
+  const row = el(
+    "tr",
+    {},
     el("th", { scope: "row" }, open, el("code", { class: "name", text: field.path || "(whole)" })),
     el("td", { data: { label: "Method", field: "method" }, text: methodName(method) }),
     el("td", { data: { label: "Kind", field: "kind" }, text: words(field.kind) }),
-    pairs, part, el("td", { data: { label: "Counts", field: "noisy" } }, counts));
+    pairs,
+    part,
+    el("td", { data: { label: "Counts", field: "noisy" } }, counts),
+  );
   const node = el("tbody", { data: { method, path: field.path, kind: field.kind } }, row, more);
 
   async function examples() {
     if (more.hidden || !node.isConnected) return false;
     try {
-      const samples = decodeSamples(await fetchJson("/api/differences",
-        { method, path: field.path, limit: EXAMPLES }));
+      const samples = decodeSamples(
+        await fetchJson("/api/differences", { method, path: field.path, limit: EXAMPLES }),
+      );
       said.say(samples.length === 0 ? "No example is kept of this one." : "");
-      keyed(list, samples, (sample) => sample.key,
-        (sample) => createExample(sample, field, showTrace));
+      keyed(
+        list,
+        samples,
+        (sample) => sample.key,
+        (sample) => createExample(sample, field, showTrace),
+      );
     } catch (error) {
       said.say(`Examples could not be read (${error.message}); trying again.`);
     }
@@ -124,46 +160,82 @@ function createRow(first, showTrace) {
 function createExample(sample, field, showTrace) {
   const here = sample.differences.filter((d) => d.path === field.path && d.kind === field.kind);
   const others = sample.differences.filter((d) => !here.includes(d));
-  const head = el("p", { class: "example-head" },
-    el("time", { datetime: new Date(sample.atMs).toISOString(),
-      text: clock(sample.atMs, Date.now()) }),
-    el("span", { text: `answered by ${sample.primary}` }));
+  const head = el(
+    "p",
+    { class: "example-head" },
+    el("time", {
+      datetime: new Date(sample.atMs).toISOString(),
+      text: clock(sample.atMs, Date.now()),
+    }),
+    el("span", { text: `answered by ${sample.primary}` }),
+  );
   if (sample.legacyStatus !== 0 || sample.candidateStatus !== 0) {
-    head.append(el("span", { text: `status: legacy ${statusName(sample.legacyStatus)}, ` +
-      `candidate ${statusName(sample.candidateStatus)}` }));
+    head.append(
+      el("span", {
+        text:
+          `status: legacy ${statusName(sample.legacyStatus)}, ` +
+          `candidate ${statusName(sample.candidateStatus)}`,
+      }),
+    );
   }
   if (sample.traceId) {
-    head.append(el("button", { class: "button small trace-link", type: "button",
-      "aria-label": `Show trace ${sample.traceId}`,
-      on: { click: () => showTrace(sample.traceId, sample.method) } }, "Trace ",
-      el("code", { text: sample.traceId.slice(0, 8) }), " …"));
+    head.append(
+      el(
+        "button",
+        {
+          class: "button small trace-link",
+          type: "button",
+          "aria-label": `Show trace ${sample.traceId}`,
+          on: { click: () => showTrace(sample.traceId, sample.method) },
+        },
+        "Trace ",
+        el("code", { text: sample.traceId.slice(0, 8) }),
+        " …",
+      ),
+    );
   }
   const node = el("li", {}, head);
   for (const difference of here) node.append(values(difference));
   if (others.length + sample.dropped > 0) {
     const names = [...new Set(others.map((d) => d.path || d.kind))].slice(0, 6).join(", ");
-    node.append(el("p", { class: "muted small-text",
-      text: `Differs too: ${names}${sample.dropped > 0 ? ` and ${sample.dropped} not kept` : ""}` }));
+    node.append(
+      el("p", {
+        class: "muted small-text",
+        text: `Differs too: ${names}${sample.dropped > 0 ? ` and ${sample.dropped} not kept` : ""}`,
+      }),
+    );
   }
   return { node, update() {} };
 }
 
 function values(difference) {
-  const node = el("div", { class: "both" },
+  const node = el(
+    "div",
+    { class: "both" },
     el("div", {}, armKey("legacy"), value(difference.legacy, difference.kind === "extra")),
-    el("div", {}, armKey("candidate"), value(difference.candidate, difference.kind === "missing")));
+    el("div", {}, armKey("candidate"), value(difference.candidate, difference.kind === "missing")),
+  );
   if (difference.sufficientRelative !== null) {
-    node.append(el("p", { class: "muted small-text",
-      text: `A relative tolerance of ${difference.sufficientRelative} would have sufficed.` }));
+    node.append(
+      el("p", {
+        class: "muted small-text",
+        text: `A relative tolerance of ${difference.sufficientRelative} would have sufficed.`,
+      }),
+    );
   }
   return node;
 }
 
 function value(text, absent) {
-  if (text === "") return el("span", { class: "value-text muted", text: absent ? "absent" : "empty" });
+  if (text === "")
+    return el("span", { class: "value-text muted", text: absent ? "absent" : "empty" });
   if (HASH.test(text)) {
-    return el("span", { class: "value-text" }, el("code", { text }),
-      el("span", { class: "muted small-text", text: " value not captured, only its hash" }));
+    return el(
+      "span",
+      { class: "value-text" },
+      el("code", { text }),
+      el("span", { class: "muted small-text", text: " value not captured, only its hash" }),
+    );
   }
   return el("pre", { class: "value-text", text });
 }

@@ -24,9 +24,19 @@ function createGate() {
   const tested = el("span");
   const fill = el("div", { class: "bar-fill" });
   const track = el("div", { class: "bar thin", "aria-hidden": "true" }, fill);
-  const node = el("li", {}, verdict.node,
-    el("div", { class: "gate-body" }, name, reason,
-      el("p", { class: "gate-figures" }, figures, tested), track));
+  const node = el(
+    "li",
+    {},
+    verdict.node,
+    el(
+      "div",
+      { class: "gate-body" },
+      name,
+      reason,
+      el("p", { class: "gate-figures" }, figures, tested),
+      track,
+    ),
+  );
   return {
     node,
     update({ gate }) {
@@ -42,8 +52,10 @@ function createGate() {
       if (test) {
         const part = Math.min(1, Math.max(0, gate.logE / gate.logThreshold));
         fill.style.width = `${100 * part}%`;
-        setText(tested,
-          ` Evidence ${evidence(gate.logE)}; decides at ${evidence(gate.logThreshold)}.`);
+        setText(
+          tested,
+          ` Evidence ${evidence(gate.logE)}; decides at ${evidence(gate.logThreshold)}.`,
+        );
       }
     },
   };

@@ -81,14 +81,19 @@ function headline(state, phase) {
   if (phase === null) return `No ramp: the manifest pins every weight. ${answered(state)}`;
   if (state.ramps.length === 1) return `${alone(state, state.ramps[0])} ${answered(state)}`;
   const inPhase = state.ramps.filter((ramp) => ramp.phase === phase);
-  const names = inPhase.slice(0, 3).map((ramp) => methodName(ramp.scope)).join(", ");
+  const names = inPhase
+    .slice(0, 3)
+    .map((ramp) => methodName(ramp.scope))
+    .join(", ");
   const more = inPhase.length > 3 ? ` and ${inPhase.length - 3} more` : "";
   const reason = inPhase.find((ramp) => ramp.reason)?.reason ?? "";
   const of = `${inPhase.length} of ${counted(state.ramps.length, "ramp")}`;
   switch (phase) {
     case "degraded":
-      return `Rolled back: ${names}${more}. The legacy answers there; it stays so until a ` +
-        `person resumes. ${reason}`;
+      return (
+        `Rolled back: ${names}${more}. The legacy answers there; it stays so until a ` +
+        `person resumes. ${reason}`
+      );
     case "paused":
       return `Paused: ${names}${more}. The weight stays where it is. ${reason}`;
     case "healthy":
@@ -109,7 +114,8 @@ function alone(state, ramp) {
     case "healthy":
       return `At the last step: ${at}.`;
     default:
-      return ramp.verdict.kind === "advance" ? `Moving up: ${at}, ${step}; every gate is passed.`
+      return ramp.verdict.kind === "advance"
+        ? `Moving up: ${at}, ${step}; every gate is passed.`
         : `Moving up: ${at}, ${step}; waiting for evidence.`;
   }
 }

@@ -29,12 +29,24 @@ function createProxy({ proxy: first }) {
   const heard = el("span", { class: "muted" });
   const error = el("pre", { class: "bad-text" });
   const version = el("span", { class: "muted" });
-  const node = el("li", { class: "proxy", data: { instance: first.instance } },
-    el("div", { class: "proxy-head" },
+  const node = el(
+    "li",
+    { class: "proxy", data: { instance: first.instance } },
+    el(
+      "div",
+      { class: "proxy-head" },
       el("strong", { text: first.host || first.instance.slice(0, 8) }),
-      el("code", { class: "muted", title: first.instance, text: `${first.instance.slice(0, 8)} …` }),
-      version, state.node),
-    el("p", { class: "proxy-line" }, table, heard), error);
+      el("code", {
+        class: "muted",
+        title: first.instance,
+        text: `${first.instance.slice(0, 8)} …`,
+      }),
+      version,
+      state.node,
+    ),
+    el("p", { class: "proxy-line" }, table, heard),
+    error,
+  );
   return {
     node,
     update({ proxy, now, requested }) {

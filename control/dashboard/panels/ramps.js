@@ -17,9 +17,7 @@ export class Ramps {
 
   update(state, now) {
     const order = Object.keys(PHASES);
-    const ramps = [...state.ramps].sort(
-      (a, b) => order.indexOf(a.phase) - order.indexOf(b.phase),
-    );
+    const ramps = [...state.ramps].sort((a, b) => order.indexOf(a.phase) - order.indexOf(b.phase));
     setClass(this.#root, ramps.length > 1 ? "ramps many" : "ramps");
     const items = ramps.map((ramp) => ({
       ramp,
@@ -49,17 +47,37 @@ function createRamp(first) {
   let shown = "";
   let lastPhase = null;
   const service = serviceName(first.ramp.scope);
-  const node = el("article", { class: "card ramp", data: { scope: first.ramp.scope },
-    "aria-label": `Ramp of ${methodName(first.ramp.scope)}` },
-    el("header", {},
-      el("div", {}, el("h3", { text: methodName(first.ramp.scope) }),
-        el("p", { class: "muted small-text", text: service })),
-      el("div", { class: "weight-box" }, big,
-        el("span", { class: "muted small-text", text: "to the candidate" })),
-      phase.node),
-    el("div", { class: "ramp-body" },
+  const node = el(
+    "article",
+    {
+      class: "card ramp",
+      data: { scope: first.ramp.scope },
+      "aria-label": `Ramp of ${methodName(first.ramp.scope)}`,
+    },
+    el(
+      "header",
+      {},
+      el(
+        "div",
+        {},
+        el("h3", { text: methodName(first.ramp.scope) }),
+        el("p", { class: "muted small-text", text: service }),
+      ),
+      el(
+        "div",
+        { class: "weight-box" },
+        big,
+        el("span", { class: "muted small-text", text: "to the candidate" }),
+      ),
+      phase.node,
+    ),
+    el(
+      "div",
+      { class: "ramp-body" },
       el("div", { class: "ramp-state" }, reason, overridden, steps, hold.node, details),
-      el("div", { class: "next" }, el("h4", { text: "What to do next" }), sentence, commands)));
+      el("div", { class: "next" }, el("h4", { text: "What to do next" }), sentence, commands),
+    ),
+  );
   details.open = first.few;
   return {
     node,
@@ -71,15 +89,22 @@ function createRamp(first) {
       setText(big, weight(ramp.weightBp));
       setText(reason, ramp.reason);
       show(reason, ramp.reason !== "");
-      setText(overridden, override
-        ? `Override in force: ${weight(override.weightBp)} instead of the ramp's weight.` : "");
+      setText(
+        overridden,
+        override
+          ? `Override in force: ${weight(override.weightBp)} instead of the ramp's weight.`
+          : "",
+      );
       show(overridden, Boolean(override));
       updateSteps(steps, ramp, stepsBp);
       hold.update(ramp, now);
       const passed = ramp.verdict.gates.filter((gate) => gate.verdict === "advance").length;
-      setText(summary.firstChild, ramp.verdict.gates.length === 0
-        ? "No gate has been asked yet"
-        : `${passed} of ${counted(ramp.verdict.gates.length, "gate")} passed`);
+      setText(
+        summary.firstChild,
+        ramp.verdict.gates.length === 0
+          ? "No gate has been asked yet"
+          : `${passed} of ${counted(ramp.verdict.gates.length, "gate")} passed`,
+      );
       gates.update(ramp.verdict.gates);
       // A ramp that just went wrong opens itself; what a person closed stays closed after that.
       if (ramp.phase !== lastPhase && ramp.phase === "degraded") details.open = true;
@@ -99,21 +124,31 @@ function updateSteps(list, ramp, stepsBp) {
   const exact = stepsBp.indexOf(ramp.weightBp);
   const current = exact >= 0 ? exact : Math.min(ramp.step + 1, stepsBp.length - 1);
   const items = stepsBp.map((basisPoints, index) => ({ basisPoints, index, current }));
-  keyed(list, items, (item) => `${item.index} ${item.basisPoints}`, ({ basisPoints }) => {
-    const said = el("span", { class: "visually-hidden" });
-    const node = el("li", {}, el("span", { class: "dot", "aria-hidden": "true" }),
-      el("span", { class: "step-weight", text: weight(basisPoints) }), said);
-    return {
-      node,
-      update(item) {
-        const now = item.index === item.current;
-        const state = now ? "in force" : item.index < item.current ? "passed" : "to come";
-        setClass(node, state.replace(" ", "-"));
-        setAttr(node, "aria-current", now ? "step" : null);
-        setText(said, ` ${state}`);
-      },
-    };
-  });
+  keyed(
+    list,
+    items,
+    (item) => `${item.index} ${item.basisPoints}`,
+    ({ basisPoints }) => {
+      const said = el("span", { class: "visually-hidden" });
+      const node = el(
+        "li",
+        {},
+        el("span", { class: "dot", "aria-hidden": "true" }),
+        el("span", { class: "step-weight", text: weight(basisPoints) }),
+        said,
+      );
+      return {
+        node,
+        update(item) {
+          const now = item.index === item.current;
+          const state = now ? "in force" : item.index < item.current ? "passed" : "to come";
+          setClass(node, state.replace(" ", "-"));
+          setAttr(node, "aria-current", now ? "step" : null);
+          setText(said, ` ${state}`);
+        },
+      };
+    },
+  );
 }
 
 function holdBar() {
@@ -132,7 +167,8 @@ function holdBar() {
       show(node, ramp.enteredMs > 0);
       if (moving) bar.style.width = `${Math.min(100, (100 * passed) / ramp.holdMs)}%`;
       if (!moving) setText(text, entered);
-      else if (left > 0) setText(text, `${entered}; hold of ${span(ramp.holdMs)}: ${span(left)} left`);
+      else if (left > 0)
+        setText(text, `${entered}; hold of ${span(ramp.holdMs)}: ${span(left)} left`);
       else setText(text, `${entered}; hold of ${span(ramp.holdMs)} is over`);
     },
   };

@@ -28,24 +28,41 @@ export class Traces {
     for (const control of [this.#method, this.#only]) {
       control.addEventListener("change", () => this.#poll.now());
     }
-    document.getElementById("traces-body").append(
-      el("h3", { text: "Trace pairs, newest first" }),
-      el("div", { class: "controls" },
-        el("label", {}, "Method ", this.#method),
-        el("label", {}, this.#only, " only pairs that differ")),
-      this.#said.node, this.#list);
+    document
+      .getElementById("traces-body")
+      .append(
+        el("h3", { text: "Trace pairs, newest first" }),
+        el(
+          "div",
+          { class: "controls" },
+          el("label", {}, "Method ", this.#method),
+          el("label", {}, this.#only, " only pairs that differ"),
+        ),
+        this.#said.node,
+        this.#list,
+      );
   }
 
   start() {
     this.#poll.start();
   }
 
+  /** Asks again at once. */
+  now() {
+    this.#poll.now();
+  }
+
   update(state) {
     const names = ["", ...state.methods.map((method) => method.method)];
-    keyed(this.#method, names, (name) => name, (name) => ({
-      node: el("option", { value: name, text: name ? methodName(name) : "all methods" }),
-      update() {},
-    }));
+    keyed(
+      this.#method,
+      names,
+      (name) => name,
+      (name) => ({
+        node: el("option", { value: name, text: name ? methodName(name) : "all methods" }),
+        update() {},
+      }),
+    );
   }
 
   /** Opens one trace and brings it into view. */
@@ -58,8 +75,10 @@ export class Traces {
       this.#said.say(`Traces could not be read (${error.message}).`);
     }
     if (!pair) {
-      this.#said.say(`Trace ${traceId} is not among the pairs kept: it has gone, or its spans ` +
-        "have not all come yet.");
+      this.#said.say(
+        `Trace ${traceId} is not among the pairs kept: it has gone, or its spans ` +
+          "have not all come yet.",
+      );
       this.#said.node.scrollIntoView({ block: "center" });
       return;
     }
@@ -76,11 +95,13 @@ export class Traces {
   async #read() {
     let pairs;
     try {
-      pairs = decodeTracePairs(await fetchJson("/api/traces", {
-        method: this.#method.value,
-        only_mismatched: this.#only.checked,
-        limit: PAIRS,
-      }));
+      pairs = decodeTracePairs(
+        await fetchJson("/api/traces", {
+          method: this.#method.value,
+          only_mismatched: this.#only.checked,
+          limit: PAIRS,
+        }),
+      );
     } catch (error) {
       this.#said.say(`Traces could not be read (${error.message}); trying again.`);
       return;
@@ -93,7 +114,12 @@ export class Traces {
       else if (!listed.has(id)) pairs.push(pair);
     }
     pairs.sort((a, b) => b.atMs - a.atMs);
-    keyed(this.#list, pairs, (pair) => pair.traceId, (pair) => this.#createPair(pair));
+    keyed(
+      this.#list,
+      pairs,
+      (pair) => pair.traceId,
+      (pair) => this.#createPair(pair),
+    );
   }
 
   #createPair(first) {
@@ -117,15 +143,33 @@ export class Traces {
     const legacy = el("strong");
     const candidate = el("strong");
     const differing = el("span", { class: "tag" });
-    const node = el("li", { class: "trace-pair", data: { trace: first.traceId } },
-      el("div", { class: "pair-head" }, open,
-        el("time", { datetime: new Date(first.atMs).toISOString(),
-          text: clock(first.atMs, Date.now()) }),
+    const node = el(
+      "li",
+      { class: "trace-pair", data: { trace: first.traceId } },
+      el(
+        "div",
+        { class: "pair-head" },
+        open,
+        el("time", {
+          datetime: new Date(first.atMs).toISOString(),
+          text: clock(first.atMs, Date.now()),
+        }),
         el("strong", { text: methodName(first.method) }),
-        el("code", { class: "muted", title: first.traceId, text: `${first.traceId.slice(0, 8)} …` }),
-        el("span", { class: "pair-times" }, el("span", {}, armKey("legacy"), " ", legacy),
-          el("span", {}, armKey("candidate"), " ", candidate)), differing),
-      body);
+        el("code", {
+          class: "muted",
+          title: first.traceId,
+          text: `${first.traceId.slice(0, 8)} …`,
+        }),
+        el(
+          "span",
+          { class: "pair-times" },
+          el("span", {}, armKey("legacy"), " ", legacy),
+          el("span", {}, armKey("candidate"), " ", candidate),
+        ),
+        differing,
+      ),
+      body,
+    );
     return {
       node,
       update(next) {
@@ -147,12 +191,22 @@ function took(spans) {
 }
 
 function content(pair) {
-  const facts = el("p", { class: "muted small-text" }, "Trace ", el("code", { text: pair.traceId }),
-    `, answered by ${pair.primary}. Both waterfalls have the same time scale.`);
+  const facts = el(
+    "p",
+    { class: "muted small-text" },
+    "Trace ",
+    el("code", { text: pair.traceId }),
+    `, answered by ${pair.primary}. Both waterfalls have the same time scale.`,
+  );
   const nodes = [facts];
   if (pair.differences.length > 0) {
-    nodes.push(el("ul", { class: "pair-differences" },
-      ...pair.differences.map((text) => el("li", { text }))));
+    nodes.push(
+      el(
+        "ul",
+        { class: "pair-differences" },
+        ...pair.differences.map((text) => el("li", { text })),
+      ),
+    );
   }
   nodes.push(waterfalls(pair));
   return nodes;

@@ -16,9 +16,12 @@ export function waterfalls(pair) {
   const spans = [...pair.legacy, ...pair.candidate];
   const from = Math.min(0, ...spans.map((s) => s.startUs));
   const until = Math.max(from + 1, ...spans.map((s) => s.startUs + s.durationUs));
-  return el("div", { class: "waterfalls" },
+  return el(
+    "div",
+    { class: "waterfalls" },
     waterfall("legacy", pair.legacy, from, until),
-    waterfall("candidate", pair.candidate, from, until));
+    waterfall("candidate", pair.candidate, from, until),
+  );
 }
 
 /** How long an arm took: the end of its last span. */
@@ -31,21 +34,46 @@ function waterfall(arm, spans, from, until) {
   const took = total(spans);
   const body = el("tbody");
   for (const span of spans.slice(0, SPANS_MAX)) body.append(row(span, from, until));
-  const table = el("table", { class: `waterfall ${arm}` },
+  const table = el(
+    "table",
+    { class: `waterfall ${arm}` },
     el("caption", { class: "visually-hidden", text: `Spans of the ${arm}` }),
-    el("thead", {}, el("tr", {}, el("th", { scope: "col", text: "Span" }),
-      el("th", { scope: "col", class: "axis" }, axis(from, until)),
-      el("th", { scope: "col", class: "number", text: "Took" }))), body);
-  const head = el("p", { class: "waterfall-head" }, armKey(arm),
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        el("th", { scope: "col", text: "Span" }),
+        el("th", { scope: "col", class: "axis" }, axis(from, until)),
+        el("th", { scope: "col", class: "number", text: "Took" }),
+      ),
+    ),
+    body,
+  );
+  const head = el(
+    "p",
+    { class: "waterfall-head" },
+    armKey(arm),
     el("strong", { text: took === null ? "no spans" : micros(took) }),
-    el("span", { class: "muted", text: counted(operations, "operation") }));
+    el("span", { class: "muted", text: counted(operations, "operation") }),
+  );
   for (const { key, n } of repeats(spans)) {
-    head.append(el("span", { class: "repeat" }, el("strong", { text: `${n} ×` }), " ",
-      el("code", { text: key })));
+    head.append(
+      el(
+        "span",
+        { class: "repeat" },
+        el("strong", { text: `${n} ×` }),
+        " ",
+        el("code", { text: key }),
+      ),
+    );
   }
   const node = el("div", { class: "waterfall-box", data: { arm } }, head, table);
   if (spans.length > SPANS_MAX) {
-    node.append(el("p", { class: "note", text: `${spans.length - SPANS_MAX} more spans not drawn.` }));
+    node.append(
+      el("p", { class: "note", text: `${spans.length - SPANS_MAX} more spans not drawn.` }),
+    );
   }
   return node;
 }
@@ -66,10 +94,18 @@ function row(span, from, until) {
   const name = el("span", { class: "span-name", title: span.name, text: span.key || span.name });
   name.style.paddingLeft = `${Math.min(span.depth, 12) * 0.7}rem`;
   if (span.error) name.append(" ", el("span", { class: "bad-text" }, icon("cross"), "error"));
-  return el("tr", {}, el("th", { scope: "row" }, name),
-    el("td", { class: "track-cell" }, el("div", { class: "track" }, bar),
-      el("span", { class: "visually-hidden", text: `starts at ${micros(span.startUs)}` })),
-    el("td", { class: "number", text: micros(span.durationUs) }));
+  return el(
+    "tr",
+    {},
+    el("th", { scope: "row" }, name),
+    el(
+      "td",
+      { class: "track-cell" },
+      el("div", { class: "track" }, bar),
+      el("span", { class: "visually-hidden", text: `starts at ${micros(span.startUs)}` }),
+    ),
+    el("td", { class: "number", text: micros(span.durationUs) }),
+  );
 }
 
 function repeats(spans) {

@@ -52,9 +52,11 @@ export const OWNERS = {
 /** The worst phase of all ramps, or null without a ramp. */
 export function worstPhase(ramps) {
   const order = Object.keys(PHASES);
-  return ramps
-    .map((ramp) => (ramp.phase in PHASES ? ramp.phase : "unspecified"))
-    .sort((a, b) => order.indexOf(a) - order.indexOf(b))[0] ?? null;
+  return (
+    ramps
+      .map((ramp) => (ramp.phase in PHASES ? ramp.phase : "unspecified"))
+      .sort((a, b) => order.indexOf(a) - order.indexOf(b))[0] ?? null
+  );
 }
 
 /** A pill: icon and word, toned. `update(entry)` turns it into another. */
@@ -74,7 +76,10 @@ export function pill(extra = "") {
 
 /** "■ legacy" or "◆ candidate": the arms are told apart by shape and word, not by colour alone. */
 export function armKey(arm) {
-  return el("span", { class: `arm ${arm}` },
+  return el(
+    "span",
+    { class: `arm ${arm}` },
     el("span", { class: "arm-mark", "aria-hidden": "true", text: arm === "legacy" ? "■" : "◆" }),
-    ` ${arm}`);
+    ` ${arm}`,
+  );
 }
