@@ -70,26 +70,41 @@ impl Control {
     pub async fn shutdown(self) {
         self.shared.shutdown.cancel();
         self.shared.tasks.close();
-        if tokio::time::timeout(GRACE, self.shared.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(GRACE, self.shared.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("some streams did not end in time");
         }
-        let save = async {
-            driver::save(&self.shared).await?;
-            self.shared.store.flush().await
+        let shared = self.shared.clone();
+        let save = async move {
+            let saved = driver::save(&shared).await;
+            let closed = tokio::task::spawn_blocking(move || shared.store.close()).await;
+            if closed.is_err() {
+                tracing::error!("the store did not close well");
+            }
+            saved
         };
         match tokio::time::timeout(GRACE, save).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the last evidence was not saved"),
-            Err(_) => tracing::error!("the store did not flush in time"),
+            Err(_) => tracing::error!("the store did not close in time"),
         }
     }
 
     async fn start_with(options: ControlOptions, bounds: Bounds) -> Result<Control, StartError> {
-        let ControlOptions { manifest_path: path, listen, operator, store } = options;
-        let text = manifest_watch::read(&path)
-            .map_err(|source| StartError::Read { path: path.clone(), source })?;
-        let manifest = Manifest::parse(&path.display().to_string(), &text)
-            .map_err(StartError::Manifest)?;
+        let ControlOptions {
+            manifest_path: path,
+            listen,
+            operator,
+            store,
+        } = options;
+        let text = manifest_watch::read(&path).map_err(|source| StartError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let manifest =
+            Manifest::parse(&path.display().to_string(), &text).map_err(StartError::Manifest)?;
         let listen = listen.unwrap_or_else(|| manifest.control.listen.clone());
         let operator = operator.unwrap_or_else(|| manifest.control.operator.clone());
         let store = store.unwrap_or_else(|| PathBuf::from(&manifest.control.store));
@@ -113,11 +128,21 @@ impl Control {
         driver::start(&shared, waiting, bounds);
         let watch = ManifestWatch::new(&path, &text);
         shared.tasks.spawn(watch.follow(shared.clone()));
-        shared.tasks.spawn(listener::serve(shared.clone(), control_socket, receiver));
+        shared
+            .tasks
+            .spawn(listener::serve(shared.clone(), control_socket, receiver));
         let router = operator::router(shared.clone(), token);
-        shared.tasks.spawn(listener::serve_operator(shared.clone(), operator_socket, router));
+        shared.tasks.spawn(listener::serve_operator(
+            shared.clone(),
+            operator_socket,
+            router,
+        ));
         tracing::info!(%listen_address, %operator_address, "the control plane serves");
-        Ok(Control { shared, listen_address, operator_address })
+        Ok(Control {
+            shared,
+            listen_address,
+            operator_address,
+        })
     }
 }
 
@@ -131,7 +156,10 @@ type FirstSave = Result<(), crate::store::StoreError>;
 
 /// Opens the store and makes the first table from what it holds.
 fn open(manifest: Manifest, path: &Path, clock: Clock) -> Result<(Shared, FirstSave), StartError> {
-    let at = Moment { now: clock.elapsed(), unix_ms: clock.unix_ms() };
+    let at = Moment {
+        now: clock.elapsed(),
+        unix_ms: clock.unix_ms(),
+    };
     let (store, mut saved, found) = Store::open(path, at.unix_ms)?;
     if let Found::Quarantined(_) = found {
         let seconds = u64::try_from(at.unix_ms / 1_000 - EPOCH_ZERO_UNIX_S).unwrap_or(1);
@@ -140,17 +168,19 @@ fn open(manifest: Manifest, path: &Path, clock: Clock) -> Result<(Shared, FirstS
     let (mut core, decisions) = Core::new(Arc::new(manifest), &saved, at);
     let table = core.renew();
     let change = core.change(decisions);
-    let first = store.submit(move |connection| save_change(connection, &change)).map(|_| ());
+    let first = store
+        .submit(move |connection| save_change(connection, &change))
+        .map(|_| ());
     Ok((Shared::new(core, table, store, clock), first))
 }
 
 /// The operators' token, where there is one. Without it, only this machine may connect.
 fn token(given: &str, addresses: &[SocketAddr]) -> Result<Option<Token>, StartError> {
     match std::env::var(TOKEN_VARIABLE) {
-        Ok(text) if !text.is_empty() => {
-            Token::new(&text).map(Some).ok_or(StartError::BadToken)
-        }
+        Ok(text) if !text.is_empty() => Token::new(&text).map(Some).ok_or(StartError::BadToken),
         _ if addresses.iter().all(|address| address.ip().is_loopback()) => Ok(None),
-        _ => Err(StartError::OpenOperator { given: given.to_owned() }),
+        _ => Err(StartError::OpenOperator {
+            given: given.to_owned(),
+        }),
     }
 }

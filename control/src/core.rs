@@ -24,6 +24,9 @@ use crate::words::{ALL, OTHER};
 
 pub(crate) use moves::ChangeError;
 
+/// Most decisions that wait for a store that fails.
+const MAX_PENDING: usize = 1_000;
+
 /// The time, both ways.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
@@ -62,6 +65,8 @@ pub(crate) struct Core {
     /// Also those that don't apply now (another scope, a pinned method): their place is kept.
     ramps: BTreeMap<String, Run>,
     last_tick: Duration,
+    /// Decisions that are in force but could not be saved yet; `None` where all is saved.
+    pending: Option<Vec<wire::Decision>>,
 }
 
 impl Core {
@@ -79,7 +84,11 @@ impl Core {
             manifest_error: String::new(),
             generation: saved.generation,
             epoch,
-            overrides: saved.overrides.iter().map(|o| (o.scope.clone(), o.clone())).collect(),
+            overrides: saved
+                .overrides
+                .iter()
+                .map(|o| (o.scope.clone(), o.clone()))
+                .collect(),
             ledger: Ledger::new(epoch, saved, at.now),
             traces: Traces::new(if same { &saved.traces } else { &[] }),
             processes: Processes::default(),
@@ -89,6 +98,7 @@ impl Core {
             fingerprint,
             ramps: BTreeMap::new(),
             last_tick: at.now,
+            pending: None,
             manifest,
         };
         let totals = core.ledger.totals();
@@ -98,14 +108,22 @@ impl Core {
                 if !same {
                     state.windows = 1;
                 }
-                core.ramps.insert(row.scope.clone(), Run::new(state, totals.clone(), at.now));
+                core.ramps
+                    .insert(row.scope.clone(), Run::new(state, totals.clone(), at.now));
             }
         }
         core.add_ramps(at);
         core.rebuild();
         let why = "the manifest has changed since the last start: evidence begins anew";
         let decision = core.decision(ALL, "manifest", (0, 0), "manifest", why, at);
-        (core, if fresh || same { Vec::new() } else { vec![decision] })
+        (
+            core,
+            if fresh || same {
+                Vec::new()
+            } else {
+                vec![decision]
+            },
+        )
     }
 
     /// Makes the table for the state as it is now, under a new generation.
@@ -144,10 +162,34 @@ impl Core {
         }
     }
 
+    /// Keeps decisions that are in force but could not be saved, to save them later. Where there
+    /// are too many, the oldest are lost to the log; what they led to is not.
+    pub(crate) fn not_saved(&mut self, decisions: Vec<wire::Decision>) {
+        let pending = self.pending.get_or_insert_default();
+        pending.extend(decisions);
+        let over = pending.len().saturating_sub(MAX_PENDING);
+        pending.drain(..over);
+    }
+
+    /// The change that is still to be saved, if there is one.
+    pub(crate) fn take_pending(&mut self) -> Option<Change> {
+        let decisions = self.pending.take()?;
+        Some(self.change(decisions))
+    }
+
+    /// Takes back a snapshot that could not be saved.
+    pub(crate) fn give_back(&mut self, snapshot: &Snapshot) {
+        self.ledger.give_back(snapshot);
+        self.traces.give_back(snapshot);
+    }
+
     /// What changed in the evidence since the last snapshot.
     pub(crate) fn snapshot(&mut self) -> Snapshot {
-        let mut snapshot =
-            Snapshot { epoch: self.epoch, ramps: self.ramp_rows(), ..Snapshot::default() };
+        let mut snapshot = Snapshot {
+            epoch: self.epoch,
+            ramps: self.ramp_rows(),
+            ..Snapshot::default()
+        };
         self.ledger.take_unsaved(&mut snapshot);
         self.traces.take_unsaved(&mut snapshot);
         snapshot
@@ -225,7 +267,9 @@ impl Core {
 
     /// Gives every method that needs one its ramp, at the beginning.
     fn add_ramps(&mut self, at: Moment) {
-        let Some(ramp) = &self.manifest.ramp else { return };
+        let Some(ramp) = &self.manifest.ramp else {
+            return;
+        };
         let scopes = match ramp.scope {
             RampScope::Service => vec![ALL.to_owned()],
             RampScope::Method => self.known_methods(),
@@ -264,7 +308,9 @@ impl Core {
             }
         }
         for (scope, o) in &self.overrides {
-            let Some(weight) = Weight::from_bp(o.weight_bp) else { continue };
+            let Some(weight) = Weight::from_bp(o.weight_bp) else {
+                continue;
+            };
             match MethodPath::parse(scope) {
                 Ok(path) => _ = weights.override_by_method.insert(path, weight),
                 Err(_) => weights.override_all = Some(weight),
@@ -279,8 +325,15 @@ impl Core {
     }
 
     fn ramp_rows(&self) -> Vec<RampRow> {
-        let steps = self.manifest.ramp.as_ref().map_or(&[][..], |ramp| &ramp.steps);
-        self.ramps.iter().map(|(scope, run)| run.state.row(scope, steps)).collect()
+        let steps = self
+            .manifest
+            .ramp
+            .as_ref()
+            .map_or(&[][..], |ramp| &ramp.steps);
+        self.ramps
+            .iter()
+            .map(|(scope, run)| run.state.row(scope, steps))
+            .collect()
     }
 
     fn decision(
@@ -317,13 +370,21 @@ impl Core {
         });
         let weights = (of.from.bp().into(), of.to.bp().into());
         let decision = self.decision(scope, of.action, weights, who, &of.why, at);
-        wire::Decision { verdict, ..decision }
+        wire::Decision {
+            verdict,
+            ..decision
+        }
     }
 }
 
 impl Run {
     fn new(state: RampState, totals: Arc<Totals>, now: Duration) -> Run {
-        Run { state, verdict: wire::Verdict::default(), baseline: totals, opened: now }
+        Run {
+            state,
+            verdict: wire::Verdict::default(),
+            baseline: totals,
+            opened: now,
+        }
     }
 
     fn open_window(&mut self, totals: Arc<Totals>, now: Duration) {

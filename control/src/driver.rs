@@ -10,7 +10,7 @@ use crate::core::ChangeError;
 use crate::otlp::Batch;
 use crate::pairing::{Bounds, Outcome, Pairing};
 use crate::shared::Shared;
-use crate::store::{StoreError, save_snapshot, save_trace_pair};
+use crate::store::{StoreError, save_change, save_snapshot, save_trace_pair};
 use crate::verdict::assess;
 
 /// How often snapshots are saved, rates taken and gone proxies looked for.
@@ -33,7 +33,10 @@ async fn beat(shared: Arc<Shared>) {
     loop {
         let interval = {
             let core = shared.core();
-            core.manifest.ramp.as_ref().map_or(SNAPSHOT_EVERY, |ramp| ramp.interval)
+            core.manifest
+                .ramp
+                .as_ref()
+                .map_or(SNAPSHOT_EVERY, |ramp| ramp.interval)
         };
         let pause = tokio::time::sleep(interval.clamp(FASTEST_BEAT, SLOWEST_BEAT));
         tokio::select! {
@@ -82,17 +85,37 @@ async fn snapshots(shared: Arc<Shared>) {
     }
 }
 
-/// Saves what changed in the evidence.
+/// Saves what changed in the evidence, and first what could not be saved before.
 pub(crate) async fn save(shared: &Arc<Shared>) -> Result<(), StoreError> {
+    let pending = shared.core().take_pending();
+    if let Some(change) = pending {
+        let decisions = change.decisions.clone();
+        let saved = shared
+            .store
+            .call(move |connection| save_change(connection, &change))
+            .await;
+        if let Err(error) = saved {
+            shared.core().not_saved(decisions);
+            return Err(error);
+        }
+    }
     let snapshot = {
         let mut core = shared.core();
         let now = shared.clock.elapsed();
         core.ledger.retire_gone(now);
         let totals = core.ledger.totals();
         core.rates.take(&totals, now);
-        core.snapshot()
+        Arc::new(core.snapshot())
     };
-    shared.store.call(move |connection| save_snapshot(connection, &snapshot)).await
+    let job = snapshot.clone();
+    let saved = shared
+        .store
+        .call(move |connection| save_snapshot(connection, &job))
+        .await;
+    if saved.is_err() {
+        shared.core().give_back(&snapshot);
+    }
+    saved
 }
 
 /// Pairs the spans that come in, and counts what the pairs say.
@@ -140,7 +163,8 @@ fn count(shared: &Shared, outcomes: Vec<Outcome>) {
         return;
     }
     let saved = shared.store.submit(move |connection| {
-        kept.iter().try_for_each(|pair| save_trace_pair(connection, pair))
+        kept.iter()
+            .try_for_each(|pair| save_trace_pair(connection, pair))
     });
     if let Err(error) = saved {
         tracing::warn!(%error, "pairs of traces are not kept");

@@ -65,6 +65,9 @@ spec:
         check(("ignore: [x]", "ignore: [y]"), false);
         check(("weight: 1 ", "weight: 2 "), true);
         check(("spec:", "# a comment\nspec:"), true);
-        check(("  rules:", "  stickyKey: { metadata: x-user }\n  rules:"), true);
+        check(
+            ("  rules:", "  stickyKey: { metadata: x-user }\n  rules:"),
+            true,
+        );
     }
 }

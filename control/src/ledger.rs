@@ -123,13 +123,20 @@ impl Ledger {
                 Some(instance) => &mut instance.methods,
                 None => &mut ledger.retired,
             };
-            methods.entry(row.report.method.clone()).or_default().merge(&tally);
+            methods
+                .entry(row.report.method.clone())
+                .or_default()
+                .merge(&tally);
         }
         ledger
     }
 
     /// Takes a proxy in; its stream is the one that counts from now on.
-    pub(crate) fn hello(&mut self, hello: &wire::Hello, now: Duration) -> Result<StreamId, Refusal> {
+    pub(crate) fn hello(
+        &mut self,
+        hello: &wire::Hello,
+        now: Duration,
+    ) -> Result<StreamId, Refusal> {
         if !is_hex(&hello.instance, 32) {
             let message = "instance must be 32 lower-case hexadecimal digits".to_owned();
             return Err(Implausible(message).into());
@@ -175,11 +182,16 @@ impl Ledger {
     ) -> Result<Counted, Refusal> {
         let methods = read_methods(&report.methods)?;
         let known: BTreeSet<&String> = self.totals_keys();
-        let added = methods.keys().filter(|method| !known.contains(method)).count();
+        let added = methods
+            .keys()
+            .filter(|method| !known.contains(method))
+            .count();
         if known.len() + added > MAX_METHODS {
             return Err(Implausible(format!("more than {MAX_METHODS} methods in all")).into());
         }
-        let Some(instance) = self.instances.get_mut(name) else { return Ok(Counted::Retired) };
+        let Some(instance) = self.instances.get_mut(name) else {
+            return Ok(Counted::Retired);
+        };
         instance.last_seen = now;
         instance.reported_unix_ms = unix_ms;
         if report.epoch != self.epoch {
@@ -188,7 +200,10 @@ impl Ledger {
         if self.retired_names.contains(name) {
             return Ok(Counted::Retired);
         }
-        if instance.sequence.is_some_and(|newest| newest >= report.sequence) {
+        if instance
+            .sequence
+            .is_some_and(|newest| newest >= report.sequence)
+        {
             return Ok(Counted::Known);
         }
         instance.sequence = Some(report.sequence);
@@ -282,14 +297,34 @@ impl Ledger {
         }
     }
 
+    /// Takes back a snapshot that could not be saved: the next one holds it again.
+    pub(crate) fn give_back(&mut self, snapshot: &Snapshot) {
+        if snapshot.epoch != self.epoch {
+            return;
+        }
+        let names = snapshot.evidence.iter().map(|row| &row.instance);
+        let names = names.chain(snapshot.proxies.iter().map(|row| &row.instance));
+        self.unsaved.extend(names.cloned());
+        self.folded.extend(snapshot.folded.iter().cloned());
+    }
+
     fn totals_keys(&self) -> BTreeSet<&String> {
-        let own = self.instances.values().flat_map(|instance| instance.methods.keys());
+        let own = self
+            .instances
+            .values()
+            .flat_map(|instance| instance.methods.keys());
         own.chain(self.retired.keys()).collect()
     }
 
     fn retire_longest_away(&mut self) -> Option<()> {
-        let away = self.instances.iter().filter(|(_, instance)| !instance.connected());
-        let name = away.min_by_key(|(_, instance)| instance.last_seen)?.0.clone();
+        let away = self
+            .instances
+            .iter()
+            .filter(|(_, instance)| !instance.connected());
+        let name = away
+            .min_by_key(|(_, instance)| instance.last_seen)?
+            .0
+            .clone();
         self.retire(&name);
         Some(())
     }
@@ -297,7 +332,9 @@ impl Ledger {
     /// Folds one instance. Its name is remembered, so that it can't be counted twice; where too
     /// many are remembered already, its evidence is forgotten instead, which is safe too.
     fn retire(&mut self, name: &str) {
-        let Some(instance) = self.instances.remove(name) else { return };
+        let Some(instance) = self.instances.remove(name) else {
+            return;
+        };
         self.unsaved.remove(name);
         self.folded.push(name.to_owned());
         if instance.methods.is_empty() {
@@ -305,7 +342,10 @@ impl Ledger {
         }
         self.totals = None;
         if self.retired_names.len() >= MAX_RETIRED {
-            tracing::warn!(instance = name, "too many retired proxies: its evidence is forgotten");
+            tracing::warn!(
+                instance = name,
+                "too many retired proxies: its evidence is forgotten"
+            );
             return;
         }
         self.retired_names.insert(name.to_owned());
@@ -334,7 +374,10 @@ impl Instance {
     fn row(&self, name: &str) -> ProxyRow {
         ProxyRow {
             instance: name.to_owned(),
-            sequence: self.sequence.and_then(|s| i64::try_from(s).ok()).unwrap_or(-1),
+            sequence: self
+                .sequence
+                .and_then(|s| i64::try_from(s).ok())
+                .unwrap_or(-1),
             host: self.host.clone(),
             version: self.version.clone(),
             retired: false,
@@ -351,7 +394,10 @@ fn push_evidence(rows: &mut Vec<EvidenceRow>, instance: &str, methods: &Totals) 
 
 fn read_methods(reports: &[wire::MethodReport]) -> Result<Totals, Implausible> {
     if reports.len() > MAX_METHODS {
-        let message = format!("{} methods in a report; at most {MAX_METHODS}", reports.len());
+        let message = format!(
+            "{} methods in a report; at most {MAX_METHODS}",
+            reports.len()
+        );
         return Err(Implausible(message));
     }
     let mut methods = BTreeMap::new();
@@ -371,112 +417,4 @@ fn read_methods(reports: &[wire::MethodReport]) -> Result<Totals, Implausible> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-    const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-    const T0: Duration = Duration::ZERO;
-
-    fn ledger() -> Ledger {
-        Ledger::new(1, &Saved::default(), T0)
-    }
-
-    fn hello(name: &str) -> wire::Hello {
-        wire::Hello { instance: name.into(), version: "1".into(), host: "h".into() }
-    }
-
-    fn report(epoch: u64, sequence: u64, compared: u64) -> wire::Report {
-        let pairs = wire::PairCounters { compared, ..Default::default() };
-        let method =
-            wire::MethodReport { method: "/a.B/C".into(), calls: vec![], pairs: Some(pairs) };
-        wire::Report { epoch, sequence, methods: vec![method], ..Default::default() }
-    }
-
-    fn compared(ledger: &mut Ledger) -> u64 {
-        ledger.totals().get("/a.B/C").map_or(0, |tally| tally.pairs.compared)
-    }
-
-    #[test]
-    fn the_newest_report_of_each_instance_counts_once() {
-        let mut ledger = ledger();
-        ledger.hello(&hello(A), T0).unwrap();
-        ledger.hello(&hello(B), T0).unwrap();
-        assert_eq!(ledger.report(A, &report(1, 1, 10), T0, 0).unwrap(), Counted::Newest);
-        assert_eq!(ledger.report(A, &report(1, 1, 10), T0, 0).unwrap(), Counted::Known);
-        assert_eq!(ledger.report(A, &report(1, 3, 30), T0, 0).unwrap(), Counted::Newest);
-        assert_eq!(ledger.report(A, &report(1, 2, 20), T0, 0).unwrap(), Counted::Known);
-        assert_eq!(ledger.report(B, &report(1, 1, 5), T0, 0).unwrap(), Counted::Newest);
-        assert_eq!(compared(&mut ledger), 35);
-    }
-
-    #[test]
-    fn what_a_gone_instance_counted_is_kept_and_counted_once() {
-        let mut ledger = ledger();
-        let stream = ledger.hello(&hello(A), T0).unwrap();
-        ledger.report(A, &report(1, 1, 10), T0, 0).unwrap();
-        ledger.gone(A, stream, T0);
-        ledger.retire_gone(RETIRE_AFTER);
-        assert!(ledger.instances().is_empty());
-        assert_eq!(compared(&mut ledger), 10);
-
-        ledger.hello(&hello(A), RETIRE_AFTER).unwrap();
-        let later = ledger.report(A, &report(1, 2, 12), RETIRE_AFTER, 0).unwrap();
-        assert_eq!((later, compared(&mut ledger)), (Counted::Retired, 10));
-
-        ledger.restart(2);
-        let fresh = ledger.report(A, &report(2, 3, 4), RETIRE_AFTER, 0).unwrap();
-        assert_eq!((fresh, compared(&mut ledger)), (Counted::Newest, 4));
-    }
-
-    #[test]
-    fn an_instance_that_comes_back_soon_goes_on_counting() {
-        let mut ledger = ledger();
-        let first = ledger.hello(&hello(A), T0).unwrap();
-        ledger.report(A, &report(1, 1, 10), T0, 0).unwrap();
-        ledger.hello(&hello(A), T0).unwrap();
-        ledger.gone(A, first, T0);
-        assert!(ledger.instances()[A].connected(), "the later stream counts");
-        ledger.report(A, &report(1, 2, 15), T0, 0).unwrap();
-        assert_eq!(compared(&mut ledger), 15);
-    }
-
-    #[test]
-    fn a_restart_goes_on_with_the_same_counters() {
-        let mut ledger = ledger();
-        ledger.hello(&hello(A), T0).unwrap();
-        ledger.report(A, &report(1, 1, 10), T0, 0).unwrap();
-        let mut snapshot = Snapshot::default();
-        ledger.take_unsaved(&mut snapshot);
-        let saved = Saved {
-            epoch: 1,
-            proxies: snapshot.proxies,
-            evidence: snapshot.evidence,
-            ..Saved::default()
-        };
-        let mut again = Ledger::new(1, &saved, T0);
-        assert_eq!(compared(&mut again), 10);
-        again.hello(&hello(A), T0).unwrap();
-        again.report(A, &report(1, 2, 11), T0, 0).unwrap();
-        assert_eq!(compared(&mut again), 11);
-        assert_eq!(compared(&mut Ledger::new(2, &saved, T0)), 0, "another epoch");
-    }
-
-    #[test]
-    fn refuses_odd_instances_methods_and_crowds_and_counts_no_other_epoch() {
-        let mut ledger = ledger();
-        assert!(ledger.hello(&hello("me"), T0).is_err());
-        ledger.hello(&hello(A), T0).unwrap();
-        for epoch in [0, 2] {
-            let counted = ledger.report(A, &report(epoch, 1, 1), T0, 0).unwrap();
-            assert_eq!(counted, Counted::OtherEpoch);
-        }
-        let mut odd = report(1, 1, 1);
-        odd.methods[0].method = "a.B/C".into();
-        assert!(ledger.report(A, &odd, T0, 0).is_err(), "a method without its slash");
-        for n in 1..MAX_INSTANCES {
-            ledger.hello(&hello(&format!("{n:032x}")), T0).unwrap();
-        }
-        assert_eq!(ledger.hello(&hello(B), T0), Err(Refusal::TooMany));
-    }
-}
+mod tests;

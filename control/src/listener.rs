@@ -32,15 +32,25 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The addresses of `HOST:PORT`.
-pub(crate) async fn resolve(what: &'static str, given: &str) -> Result<Vec<SocketAddr>, StartError> {
-    let wrong = || StartError::Address { what, given: given.to_owned() };
+pub(crate) async fn resolve(
+    what: &'static str,
+    given: &str,
+) -> Result<Vec<SocketAddr>, StartError> {
+    let wrong = || StartError::Address {
+        what,
+        given: given.to_owned(),
+    };
     let (host, port) = given.rsplit_once(':').ok_or_else(wrong)?;
     if host.is_empty() || port.parse::<u16>().is_err() {
         return Err(wrong());
     }
     let found = tokio::net::lookup_host(given).await.map_err(|_| wrong())?;
     let addresses: Vec<SocketAddr> = found.collect();
-    if addresses.is_empty() { Err(wrong()) } else { Ok(addresses) }
+    if addresses.is_empty() {
+        Err(wrong())
+    } else {
+        Ok(addresses)
+    }
 }
 
 /// Takes a port.
@@ -49,7 +59,11 @@ pub(crate) async fn bind(
     given: &str,
     addresses: &[SocketAddr],
 ) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Bind { what, given: given.to_owned(), source };
+    let failed = |source| StartError::Bind {
+        what,
+        given: given.to_owned(),
+        source,
+    };
     let listener = TcpListener::bind(addresses).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
@@ -67,7 +81,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, receiver: 
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(otlp::MAX_MESSAGE_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    health
+        .set_service_status("", tonic_health::ServingStatus::Serving)
+        .await;
 
     let served = Server::builder()
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
@@ -77,7 +93,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, receiver: 
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .tcp_nodelay(true)
-        .layer(tower::util::MapResponseLayer::new(oversize_is_resource_exhausted))
+        .layer(tower::util::MapResponseLayer::new(
+            oversize_is_resource_exhausted,
+        ))
         .add_service(control)
         .add_service(traces)
         .add_service(metrics)
@@ -99,7 +117,10 @@ pub(crate) async fn serve_operator(
     router: axum::Router,
 ) {
     let shutdown = shared.shutdown.clone().cancelled_owned();
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
+    if let Err(error) = axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown)
+        .await
+    {
         tracing::error!(%error, "the operator listener failed");
     }
 }

@@ -51,7 +51,9 @@ impl ManifestWatch {
             _ => Path::new("."),
         };
         let watching = watcher.and_then(|mut watcher| {
-            watcher.watch(folder, RecursiveMode::NonRecursive).map(|()| watcher)
+            watcher
+                .watch(folder, RecursiveMode::NonRecursive)
+                .map(|()| watcher)
         });
         let watcher = watching.map_err(|error| {
             tracing::warn!(%error, "the manifest's folder can't be watched: it is only polled");
@@ -73,7 +75,9 @@ impl ManifestWatch {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             let path = self.path.clone();
-            let Ok(text) = tokio::task::spawn_blocking(move || read(&path)).await else { return };
+            let Ok(text) = tokio::task::spawn_blocking(move || read(&path)).await else {
+                return;
+            };
             let (hash, parsed) = match text {
                 Ok(text) => {
                     let hash = content_hash(text.as_bytes());
@@ -81,7 +85,10 @@ impl ManifestWatch {
                         continue;
                     }
                     let name = self.path.display().to_string();
-                    (hash, Manifest::parse(&name, &text).map_err(|error| error.to_string()))
+                    (
+                        hash,
+                        Manifest::parse(&name, &text).map_err(|error| error.to_string()),
+                    )
                 }
                 Err(error) => {
                     let message = format!("{}: cannot read it: {error}", self.path.display());
@@ -101,7 +108,10 @@ impl ManifestWatch {
 async fn take(shared: &Arc<Shared>, parsed: Result<Manifest, String>) {
     match parsed {
         Err(error) => {
-            tracing::error!(error, "the manifest on disk is wrong: the one in force stays");
+            tracing::error!(
+                error,
+                "the manifest on disk is wrong: the one in force stays"
+            );
             shared.core().manifest_error = error;
             shared.touch();
         }

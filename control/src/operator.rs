@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use cutover_manifest::Weight;
 use cutover_proto::cutover::v1 as wire;
-use futures_util::stream::BoxStream;
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status};
 use wire::operator_service_server::OperatorService;
 
@@ -64,7 +64,9 @@ impl Operator {
     ) -> Result<Option<wire::Status>, Status> {
         let saved = self.shared.change(decide).await.map_err(refused)?;
         saved.map_err(|error| {
-            Status::data_loss(format!("the change is in force, but it was not saved: {error}"))
+            Status::data_loss(format!(
+                "the change is in force, but it was not saved: {error}"
+            ))
         })?;
         Ok(Some(self.status()))
     }
@@ -78,16 +80,24 @@ impl OperatorService for Operator {
         &self,
         _: Request<wire::GetStatusRequest>,
     ) -> Result<Response<wire::GetStatusResponse>, Status> {
-        Ok(Response::new(wire::GetStatusResponse { status: Some(self.status()) }))
+        Ok(Response::new(wire::GetStatusResponse {
+            status: Some(self.status()),
+        }))
     }
 
     async fn watch_status(
         &self,
         _: Request<wire::WatchStatusRequest>,
     ) -> Result<Response<Self::WatchStatusStream>, Status> {
-        let states = watch::states(self.shared.clone(), watch::Pace::OnChange);
-        let answers =
-            states.map(|status| Ok(wire::WatchStatusResponse { status: Some(status) })).boxed();
+        let states = watch::states(self.shared.clone(), watch::Pace::OnChange)
+            .ok_or_else(|| Status::resource_exhausted("too many watch the state already"))?;
+        let answers = states
+            .map(|status| {
+                Ok(wire::WatchStatusResponse {
+                    status: Some(status),
+                })
+            })
+            .boxed();
         Ok(Response::new(answers))
     }
 
@@ -95,7 +105,12 @@ impl OperatorService for Operator {
         &self,
         request: Request<wire::SetWeightRequest>,
     ) -> Result<Response<wire::SetWeightResponse>, Status> {
-        let wire::SetWeightRequest { scope, weight_bp, who, why } = request.into_inner();
+        let wire::SetWeightRequest {
+            scope,
+            weight_bp,
+            who,
+            why,
+        } = request.into_inner();
         check_person(&who, &why)?;
         let weight = weight_bp.map(|bp| {
             Weight::from_bp(bp).ok_or_else(|| {
@@ -103,8 +118,9 @@ impl OperatorService for Operator {
             })
         });
         let weight = weight.transpose()?;
-        let status =
-            self.changed(move |core, at| core.set_weight(&scope, weight, (&who, &why), at)).await?;
+        let status = self
+            .changed(move |core, at| core.set_weight(&scope, weight, (&who, &why), at))
+            .await?;
         Ok(Response::new(wire::SetWeightResponse { status }))
     }
 
@@ -123,10 +139,13 @@ impl OperatorService for Operator {
                 return Err(Status::invalid_argument("move: say which one"));
             }
         };
-        let wire::MoveRampRequest { scope, who, why, .. } = request;
+        let wire::MoveRampRequest {
+            scope, who, why, ..
+        } = request;
         check_person(&who, &why)?;
-        let status =
-            self.changed(move |core, at| core.move_ramp(&scope, step, (&who, &why), at)).await?;
+        let status = self
+            .changed(move |core, at| core.move_ramp(&scope, step, (&who, &why), at))
+            .await?;
         Ok(Response::new(wire::MoveRampResponse { status }))
     }
 
@@ -134,9 +153,17 @@ impl OperatorService for Operator {
         &self,
         request: Request<wire::ListDifferencesRequest>,
     ) -> Result<Response<wire::ListDifferencesResponse>, Status> {
-        let wire::ListDifferencesRequest { method, path, limit: asked } = request.into_inner();
+        let wire::ListDifferencesRequest {
+            method,
+            path,
+            limit: asked,
+        } = request.into_inner();
         let most = limit(asked, 50, 500);
-        let samples = self.shared.store.call(move |c| list_samples(c, &method, &path, most)).await;
+        let samples = self
+            .shared
+            .store
+            .call(move |c| list_samples(c, &method, &path, most))
+            .await;
         let samples = samples.map_err(unreadable)?;
         Ok(Response::new(wire::ListDifferencesResponse { samples }))
     }
@@ -146,7 +173,11 @@ impl OperatorService for Operator {
         request: Request<wire::ListTracePairsRequest>,
     ) -> Result<Response<wire::ListTracePairsResponse>, Status> {
         let request = request.into_inner();
-        let which = if request.only_mismatched { Which::Mismatched } else { Which::All };
+        let which = if request.only_mismatched {
+            Which::Mismatched
+        } else {
+            Which::All
+        };
         let most = limit(request.limit, 20, 200);
         let job = move |c: &mut _| list_trace_pairs(c, &request.method, which, most);
         let pairs = self.shared.store.call(job).await.map_err(unreadable)?;
@@ -158,7 +189,11 @@ impl OperatorService for Operator {
         request: Request<wire::ListDecisionsRequest>,
     ) -> Result<Response<wire::ListDecisionsResponse>, Status> {
         let most = limit(request.into_inner().limit, 50, 500);
-        let decisions = self.shared.store.call(move |c| list_decisions(c, most)).await;
+        let decisions = self
+            .shared
+            .store
+            .call(move |c| list_decisions(c, most))
+            .await;
         let decisions = decisions.map_err(unreadable)?;
         Ok(Response::new(wire::ListDecisionsResponse { decisions }))
     }
@@ -167,13 +202,17 @@ impl OperatorService for Operator {
         &self,
         _: Request<wire::GetReportRequest>,
     ) -> Result<Response<wire::GetReportResponse>, Status> {
-        Ok(Response::new(report(&self.shared).await.map_err(unreadable)?))
+        Ok(Response::new(
+            report(&self.shared).await.map_err(unreadable)?,
+        ))
     }
 }
 
 fn check_person(who: &str, why: &str) -> Result<(), Status> {
     if who.trim().is_empty() {
-        return Err(Status::invalid_argument("who: say who asks; it is kept in the decision log"));
+        return Err(Status::invalid_argument(
+            "who: say who asks; it is kept in the decision log",
+        ));
     }
     if who.len() > MAX_WHO_BYTES || why.len() > MAX_WHY_BYTES {
         let message = format!("who has at most {MAX_WHO_BYTES} bytes, why {MAX_WHY_BYTES}");

@@ -80,8 +80,12 @@ impl TraceService for Receiver {
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let place = self.place()?;
         let read = read::spans(request.into_inner());
-        self.counters.spans.fetch_add(read.spans.len() as u64, Ordering::Relaxed);
-        self.counters.rejected_spans.fetch_add(read.rejected, Ordering::Relaxed);
+        self.counters
+            .spans
+            .fetch_add(read.spans.len() as u64, Ordering::Relaxed);
+        self.counters
+            .rejected_spans
+            .fetch_add(read.rejected, Ordering::Relaxed);
         if !read.spans.is_empty() {
             place.send(Batch::Spans(read.spans));
         }
@@ -89,7 +93,9 @@ impl TraceService for Receiver {
             rejected_spans: i64::try_from(read.rejected).unwrap_or(i64::MAX),
             error_message: read.reason.to_owned(),
         });
-        Ok(Response::new(ExportTraceServiceResponse { partial_success }))
+        Ok(Response::new(ExportTraceServiceResponse {
+            partial_success,
+        }))
     }
 }
 
@@ -104,7 +110,9 @@ impl MetricsService for Receiver {
         if !readings.is_empty() {
             place.send(Batch::Readings(readings));
         }
-        Ok(Response::new(ExportMetricsServiceResponse { partial_success: None }))
+        Ok(Response::new(ExportMetricsServiceResponse {
+            partial_success: None,
+        }))
     }
 }
 

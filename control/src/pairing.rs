@@ -165,7 +165,14 @@ impl Pairing {
         let trace = self.traces.entry(id).or_insert_with(|| {
             self.order.push_back((now, id));
             let spans = HashMap::new();
-            Trace { first: now, last: now, spans, bytes: 0, overflow: false, checked: false }
+            Trace {
+                first: now,
+                last: now,
+                spans,
+                bytes: 0,
+                overflow: false,
+                checked: false,
+            }
         });
         if trace.spans.contains_key(&received.span.span_id) {
             return Vec::new();
@@ -184,7 +191,9 @@ impl Pairing {
         self.bytes += size;
         let mut outcomes = Vec::new();
         while self.spans > self.bounds.max_spans || self.bytes > self.bounds.max_bytes {
-            let Some((first, oldest)) = self.order.pop_front() else { break };
+            let Some((first, oldest)) = self.order.pop_front() else {
+                break;
+            };
             if let Some(trace) = self.take(&oldest, first) {
                 self.dropped.evicted += trace.spans.len() as u64;
                 outcomes.extend(self.give_up(oldest, &trace, "evicted"));
@@ -215,7 +224,8 @@ impl Pairing {
         // Names of traces that are gone must not pile up where none is ever evicted.
         if self.order.len() > 2 * self.traces.len() + 64 {
             let traces = &self.traces;
-            self.order.retain(|(first, id)| traces.get(id).is_some_and(|t| t.first == *first));
+            self.order
+                .retain(|(first, id)| traces.get(id).is_some_and(|t| t.first == *first));
         }
         outcomes
     }
@@ -255,7 +265,10 @@ impl Pairing {
         for group in trace.groups().values() {
             let root = group.shadow.and_then(|shadow| trace.root(&shadow));
             if let (true, Some(root)) = (self.is_new(id, group), root) {
-                outcomes.push(Outcome::Incomplete { method: root.method, missing });
+                outcomes.push(Outcome::Incomplete {
+                    method: root.method,
+                    missing,
+                });
             }
         }
         outcomes
@@ -263,7 +276,9 @@ impl Pairing {
 
     /// Whether a group was not finished before; remembers it.
     fn is_new(&mut self, id: TraceId, group: &Group) -> bool {
-        let Some(shadow) = group.shadow else { return false };
+        let Some(shadow) = group.shadow else {
+            return false;
+        };
         if !self.finished_set.insert((id, shadow)) {
             return false;
         }
@@ -286,7 +301,9 @@ impl Trace {
     fn groups(&self) -> BTreeMap<Option<SpanId>, Group> {
         let mut groups: BTreeMap<Option<SpanId>, Group> = BTreeMap::new();
         for (id, received) in &self.spans {
-            let Some(root) = read_root(&received.span) else { continue };
+            let Some(root) = read_root(&received.span) else {
+                continue;
+            };
             let group = groups.entry(received.span.parent_id).or_default();
             let place = match root.role {
                 Role::Primary => &mut group.primary,
@@ -311,8 +328,11 @@ impl Trace {
         if groups.is_empty() || self.overflow || self.has_orphans() {
             return false;
         }
-        let parents: BTreeSet<SpanId> =
-            self.spans.values().filter_map(|received| received.span.parent_id).collect();
+        let parents: BTreeSet<SpanId> = self
+            .spans
+            .values()
+            .filter_map(|received| received.span.parent_id)
+            .collect();
         groups.values().all(|group| {
             let has_spans = |root: &Option<SpanId>| root.is_some_and(|id| parents.contains(&id));
             has_spans(&group.primary) && has_spans(&group.shadow)
@@ -321,9 +341,15 @@ impl Trace {
 
     /// Whether an arm's span lacks its parent: the rest is still on its way, or lost.
     fn has_orphans(&self) -> bool {
-        self.spans.values().filter(|received| received.sender.is_some()).any(|received| {
-            received.span.parent_id.is_some_and(|parent| !self.spans.contains_key(&parent))
-        })
+        self.spans
+            .values()
+            .filter(|received| received.sender.is_some())
+            .any(|received| {
+                received
+                    .span
+                    .parent_id
+                    .is_some_and(|parent| !self.spans.contains_key(&parent))
+            })
     }
 
     fn children(&self) -> HashMap<SpanId, Vec<&Span>> {
@@ -349,12 +375,18 @@ impl Trace {
         let shadow = self.root(&shadow_id)?;
         let method = shadow.method.clone();
         let Some(primary_id) = group.primary else {
-            return Some(Outcome::Incomplete { method, missing: "primary_root" });
+            return Some(Outcome::Incomplete {
+                method,
+                missing: "primary_root",
+            });
         };
         let primary = self.root(&primary_id)?;
         let tree = |id: SpanId| {
             let root = self.spans.get(&id)?.span.clone();
-            Some(Tree { below: descend(&root, children), root })
+            Some(Tree {
+                below: descend(&root, children),
+                root,
+            })
         };
         let (primary_tree, shadow_tree) = (tree(primary_id)?, tree(shadow_id)?);
         let (legacy, candidate) = match primary.arm {
@@ -370,7 +402,12 @@ impl Trace {
         Some(match missing {
             Some(missing) => Outcome::Incomplete { method, missing },
             None => {
-                let pair = Pair { method, primary: primary.arm, legacy, candidate };
+                let pair = Pair {
+                    method,
+                    primary: primary.arm,
+                    legacy,
+                    candidate,
+                };
                 Outcome::Pair(Box::new(pair))
             }
         })
@@ -379,7 +416,10 @@ impl Trace {
 
 /// The value of an attribute.
 fn attribute<'a>(span: &'a Span, key: &str) -> Option<&'a str> {
-    span.attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    span.attributes
+        .iter()
+        .find(|(name, _)| name == key)
+        .map(|(_, value)| value.as_str())
 }
 
 fn read_root(span: &Span) -> Option<Root> {
@@ -411,7 +451,10 @@ fn descend(root: &Span, children: &HashMap<SpanId, Vec<&Span>>) -> Vec<Span> {
 }
 
 fn size_of_span(span: &Span) -> usize {
-    let attributes = span.attributes.iter().map(|(key, value)| key.len() + value.len() + 48);
+    let attributes = span
+        .attributes
+        .iter()
+        .map(|(key, value)| key.len() + value.len() + 48);
     size_of::<Received>() + span.name.len() + attributes.sum::<usize>() + 64
 }
 

@@ -41,7 +41,8 @@ pub(crate) struct Processes(BTreeMap<ProcessKey, Process>);
 impl Processes {
     /// Takes a reading in; what it doesn't say stays as it was.
     pub(crate) fn take(&mut self, key: ProcessKey, reading: Reading, now: Duration) {
-        self.0.retain(|_, process| now.saturating_sub(process.seen) < FORGET_AFTER);
+        self.0
+            .retain(|_, process| now.saturating_sub(process.seen) < FORGET_AFTER);
         if !self.0.contains_key(&key) && self.0.len() >= MAX_PROCESSES {
             return;
         }
@@ -72,7 +73,10 @@ impl Processes {
     /// One entry for each arm that has been heard of lately.
     pub(crate) fn status(&self, now: Duration) -> Vec<wire::ProcessStatus> {
         let of = |arm: Arm| {
-            let mut sum = wire::ProcessStatus { arm: arm_to_wire(arm).into(), ..Default::default() };
+            let mut sum = wire::ProcessStatus {
+                arm: arm_to_wire(arm).into(),
+                ..Default::default()
+            };
             let mut any = false;
             for (_, process) in self.0.iter().filter(|((of, _), _)| *of == arm) {
                 if now.saturating_sub(process.seen) >= FORGET_AFTER {
@@ -105,13 +109,19 @@ mod tests {
         };
         let now = Duration::from_secs(1);
         processes.take(key(), cpu(10.0, 100), now);
-        let memory = Reading { memory_bytes: Some(7), ..Reading::default() };
+        let memory = Reading {
+            memory_bytes: Some(7),
+            ..Reading::default()
+        };
         processes.take(key(), memory, now);
         processes.take(key(), cpu(12.5, 105), now);
         let status = processes.status(now);
         assert_eq!(status.len(), 1);
         assert_eq!((status[0].cpu_seconds, status[0].cpu_cores), (12.5, 0.5));
         assert_eq!(status[0].memory_bytes, 7);
-        assert!(processes.status(now + FORGET_AFTER).is_empty(), "silence is not forever");
+        assert!(
+            processes.status(now + FORGET_AFTER).is_empty(),
+            "silence is not forever"
+        );
     }
 }

@@ -134,9 +134,9 @@ impl RampState {
         };
         match (step, self.phase) {
             (Move::Pause, Phase::Paused) => Err(Refused("it is paused already")),
-            (Move::Pause, Phase::Degraded) => {
-                Err(Refused("it is degraded, so it stands still already: resume or abort it"))
-            }
+            (Move::Pause, Phase::Degraded) => Err(Refused(
+                "it is degraded, so it stands still already: resume or abort it",
+            )),
             (Move::Pause, _) => {
                 self.phase = Phase::Paused;
                 self.reason = why.to_owned();
@@ -154,12 +154,15 @@ impl RampState {
                 self.reason.clear();
                 self.begin_step(unix_ms);
                 self.windows = 1;
-                Ok(Transition { evidence: Evidence::Restart, ..standing("resume") })
+                Ok(Transition {
+                    evidence: Evidence::Restart,
+                    ..standing("resume")
+                })
             }
             (Move::Resume, _) => Err(Refused("it is neither paused nor degraded")),
-            (Move::Promote | Move::PromoteFull, Phase::Degraded) => {
-                Err(Refused("it is degraded: resume it first, which begins anew at weight 0"))
-            }
+            (Move::Promote | Move::PromoteFull, Phase::Degraded) => Err(Refused(
+                "it is degraded: resume it first, which begins anew at weight 0",
+            )),
             (Move::Promote | Move::PromoteFull, _) if self.step == Some(last) => {
                 Err(Refused("it is at the last step already"))
             }
@@ -175,7 +178,10 @@ impl RampState {
                 self.phase = Phase::Degraded;
                 self.reason = format!("aborted: {why}");
                 self.begin_step(unix_ms);
-                Ok(Transition { to: Weight::ZERO, ..standing("abort") })
+                Ok(Transition {
+                    to: Weight::ZERO,
+                    ..standing("abort")
+                })
             }
         }
     }
@@ -228,12 +234,15 @@ impl RampState {
 
     /// Index of the step, -1 before the first.
     pub(crate) fn step_number(&self) -> i32 {
-        self.step.and_then(|step| i32::try_from(step).ok()).unwrap_or(-1)
+        self.step
+            .and_then(|step| i32::try_from(step).ok())
+            .unwrap_or(-1)
     }
 
     fn current<'a>(&self, steps: &'a [Step]) -> Option<&'a Step> {
         // Steps may have become fewer since the place was saved.
-        self.step.and_then(|step| steps.get(step.min(steps.len() - 1)))
+        self.step
+            .and_then(|step| steps.get(step.min(steps.len() - 1)))
     }
 
     fn moving(&self, ramp: &Ramp) -> Phase {
@@ -263,7 +272,13 @@ impl RampState {
         self.phase = self.moving(ramp);
         self.reason.clear();
         self.begin_step(unix_ms);
-        Transition { action, from, to: self.weight(&ramp.steps), why, evidence: Evidence::Keep }
+        Transition {
+            action,
+            from,
+            to: self.weight(&ramp.steps),
+            why,
+            evidence: Evidence::Keep,
+        }
     }
 
     fn fail(&mut self, ramp: &Ramp, reason: &str, unix_ms: i64) -> Transition {

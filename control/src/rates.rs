@@ -25,13 +25,20 @@ impl Rates {
     pub(crate) fn take(&mut self, totals: &Totals, now: Duration) {
         let mut counts = Counts::new();
         for (method, tally) in totals {
-            for (key, cell) in tally.calls.iter().filter(|(key, _)| key.role == Role::Primary) {
+            for (key, cell) in tally
+                .calls
+                .iter()
+                .filter(|(key, _)| key.role == Role::Primary)
+            {
                 *counts.entry((method.clone(), key.arm)).or_default() += cell.calls();
             }
         }
         self.moments.push_back((now, counts));
         while self.moments.len() > MAX_MOMENTS
-            || self.moments.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= LOOK_BACK)
+            || self
+                .moments
+                .get(1)
+                .is_some_and(|(at, _)| now.saturating_sub(*at) >= LOOK_BACK)
         {
             self.moments.pop_front();
         }
@@ -45,7 +52,11 @@ impl Rates {
         let seconds = last.0.saturating_sub(first.0).as_secs_f64();
         let key = (method.to_owned(), arm);
         let of = |counts: &Counts| counts.get(&key).copied().unwrap_or(0);
-        if seconds > 0.0 { of(&last.1).saturating_sub(of(&first.1)) as f64 / seconds } else { 0.0 }
+        if seconds > 0.0 {
+            of(&last.1).saturating_sub(of(&first.1)) as f64 / seconds
+        } else {
+            0.0
+        }
     }
 
     /// Counters start from zero.
@@ -64,10 +75,23 @@ mod tests {
     #[test]
     fn looks_back_ten_seconds() {
         let totals = |calls| {
-            let key = CellKey { weight: Weight::ZERO, arm: Arm::Legacy, role: Role::Primary };
-            let cell = Cell { by_status: BTreeMap::from([(0, calls)]), ..Cell::default() };
+            let key = CellKey {
+                weight: Weight::ZERO,
+                arm: Arm::Legacy,
+                role: Role::Primary,
+            };
+            let cell = Cell {
+                by_status: BTreeMap::from([(0, calls)]),
+                ..Cell::default()
+            };
             let calls = BTreeMap::from([(key, cell)]);
-            Totals::from([("/a.B/C".into(), MethodTally { calls, ..MethodTally::default() })])
+            Totals::from([(
+                "/a.B/C".into(),
+                MethodTally {
+                    calls,
+                    ..MethodTally::default()
+                },
+            )])
         };
         let mut rates = Rates::default();
         for second in 0..30 {
@@ -79,7 +103,11 @@ mod tests {
                 16..=24 => 10.0 * (25 - second) as f64,
                 _ => 0.0,
             };
-            assert_eq!(rates.per_second("/a.B/C", Arm::Legacy), expected, "{second}");
+            assert_eq!(
+                rates.per_second("/a.B/C", Arm::Legacy),
+                expected,
+                "{second}"
+            );
         }
         assert_eq!(rates.per_second("/a.B/C", Arm::Candidate), 0.0);
     }

@@ -79,9 +79,15 @@ fn findings(status: &wire::Status) -> Vec<wire::Finding> {
                 example: String::new(),
             });
         }
-        let Some(traces) = &method.traces else { continue };
+        let Some(traces) = &method.traces else {
+            continue;
+        };
         for operation in &traces.operations {
-            findings.extend(operation_finding(&method.method, traces.compared, operation));
+            findings.extend(operation_finding(
+                &method.method,
+                traces.compared,
+                operation,
+            ));
         }
     }
     let share = |finding: &wire::Finding| finding.pairs as f64 / finding.compared.max(1) as f64;
@@ -117,7 +123,11 @@ fn operation_finding(
         subject: "operation".into(),
         path: operation.key.clone(),
         kind: kind.into(),
-        pairs: if kind == "errors" { errors.min(compared) } else { more + fewer },
+        pairs: if kind == "errors" {
+            errors.min(compared)
+        } else {
+            more + fewer
+        },
         compared,
         example: format!(
             "{:.2} → {:.2} calls for each call",
@@ -128,8 +138,15 @@ fn operation_finding(
 }
 
 fn example(sample: &wire::Sample, path: &str, kind: &str) -> String {
-    let of_path = || sample.differences.iter().filter(|difference| difference.path == path);
+    let of_path = || {
+        sample
+            .differences
+            .iter()
+            .filter(|difference| difference.path == path)
+    };
     let exact = of_path().find(|difference| difference.kind == kind);
-    let Some(difference) = exact.or_else(|| of_path().next()) else { return String::new() };
+    let Some(difference) = exact.or_else(|| of_path().next()) else {
+        return String::new();
+    };
     format!("{} → {}", difference.legacy, difference.candidate)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cutover_proto::cutover::v1 as wire;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +19,9 @@ use crate::store::{Store, StoreError, save_change};
 /// rollback must not wait for a disk.
 const SAVE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Most streams of the state at a time, dashboards and tools together.
+const MAX_WATCHERS: usize = 256;
+
 /// What the tasks of a control plane share.
 pub(crate) struct Shared {
     core: Mutex<Core>,
@@ -26,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) otlp: Arc<Counters>,
     pub(crate) dropped_spans: Mutex<Dropped>,
+    /// Places for streams of the state.
+    pub(crate) watchers: Arc<Semaphore>,
     /// Ends every stream and task.
     pub(crate) shutdown: CancellationToken,
     /// The tasks that shutting down waits for.
@@ -48,6 +53,7 @@ impl Shared {
             clock,
             otlp: Arc::default(),
             dropped_spans: Mutex::default(),
+            watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             tables: watch::Sender::new(table),
@@ -57,7 +63,10 @@ impl Shared {
 
     /// The time, both ways.
     pub(crate) fn moment(&self) -> Moment {
-        Moment { now: self.clock.elapsed(), unix_ms: self.clock.unix_ms() }
+        Moment {
+            now: self.clock.elapsed(),
+            unix_ms: self.clock.unix_ms(),
+        }
     }
 
     /// The state. Never held while waiting for anything. A panic in between leaves counters as
@@ -73,7 +82,8 @@ impl Shared {
 
     /// Wakes whoever watches the state.
     pub(crate) fn touch(&self) {
-        self.changed.send_modify(|revision| *revision = revision.wrapping_add(1));
+        self.changed
+            .send_modify(|revision| *revision = revision.wrapping_add(1));
     }
 
     /// Tells when the state has changed.
@@ -90,7 +100,7 @@ impl Shared {
         let shared = self.clone();
         let task = self.tasks.spawn(async move {
             let at = shared.moment();
-            let (table, saved) = {
+            let (table, decisions, saved) = {
                 let mut core = shared.core();
                 let decisions = decide(&mut core, at)?;
                 if decisions.is_empty() {
@@ -98,9 +108,10 @@ impl Shared {
                 }
                 log(&decisions);
                 let table = core.renew();
-                let change = core.change(decisions);
+                let change = core.change(decisions.clone());
                 // Handed over under the lock, so that changes are saved in their order.
-                (table, shared.store.submit(move |connection| save_change(connection, &change)))
+                let saved = shared.store.submit(move |c| save_change(c, &change));
+                (table, decisions, saved)
             };
             let saved = match saved {
                 Ok(answer) => match tokio::time::timeout(SAVE_PATIENCE, answer).await {
@@ -112,12 +123,17 @@ impl Shared {
             };
             if let Err(error) = &saved {
                 tracing::error!(%error, "a change is in force but not saved");
+                // A slow store still has it in its queue.
+                if !matches!(error, StoreError::Slow) {
+                    shared.core().not_saved(decisions);
+                }
             }
             shared.push(table);
             Ok(saved)
         });
         // The task is never aborted; if it panicked, the panic goes on here.
-        task.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        task.await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     fn push(&self, table: Arc<wire::RouteTable>) {

@@ -17,8 +17,15 @@ const ALPHA: f64 = 0.05;
 /// The state now.
 pub(crate) fn status(core: &mut Core, at: Moment) -> wire::Status {
     let methods = core.known_methods();
-    let methods = methods.into_iter().map(|method| method_status(core, method)).collect();
-    let steps = core.manifest.ramp.as_ref().map_or(&[][..], |ramp| &ramp.steps);
+    let methods = methods
+        .into_iter()
+        .map(|method| method_status(core, method))
+        .collect();
+    let steps = core
+        .manifest
+        .ramp
+        .as_ref()
+        .map_or(&[][..], |ramp| &ramp.steps);
     let ramps = core.active_ramps().map(|(scope, run)| wire::RampStatus {
         scope: scope.to_owned(),
         phase: run.state.phase.into(),
@@ -29,15 +36,19 @@ pub(crate) fn status(core: &mut Core, at: Moment) -> wire::Status {
         verdict: Some(run.verdict.clone()),
         reason: run.state.reason.clone(),
     });
-    let proxies = core.ledger.instances().iter().map(|(name, instance)| wire::ProxyStatus {
-        instance: name.clone(),
-        host: instance.host.clone(),
-        version: instance.version.clone(),
-        applied_generation: instance.applied_generation,
-        error: instance.error.clone(),
-        connected: instance.connected(),
-        reported_unix_ms: instance.reported_unix_ms,
-    });
+    let proxies = core
+        .ledger
+        .instances()
+        .iter()
+        .map(|(name, instance)| wire::ProxyStatus {
+            instance: name.clone(),
+            host: instance.host.clone(),
+            version: instance.version.clone(),
+            applied_generation: instance.applied_generation,
+            error: instance.error.clone(),
+            connected: instance.connected(),
+            reported_unix_ms: instance.reported_unix_ms,
+        });
     wire::Status {
         name: core.manifest.name.clone(),
         generation: core.generation,
@@ -67,7 +78,12 @@ pub(crate) fn latency<'a>(
     }
     let us = |q| sum.quantile(q).as_secs_f64() * 1e6;
     let count = sum.count();
-    wire::Quantiles { count, p50_us: us(0.5), p90_us: us(0.9), p99_us: us(0.99) }
+    wire::Quantiles {
+        count,
+        p50_us: us(0.5),
+        p90_us: us(0.9),
+        p99_us: us(0.99),
+    }
 }
 
 /// The fields that differed, most often first.
@@ -75,10 +91,20 @@ pub(crate) fn fields(pairs: &PairTally) -> Vec<wire::FieldStatus> {
     let noisy = noisy_fields(pairs, ALPHA);
     let field = |(((path, kind), field), noisy): ((&(String, String), _), bool)| {
         let field: &crate::tally::FieldTally = field;
-        wire::FieldStatus { path: path.clone(), kind: kind.clone(), pairs: field.pairs, noisy }
+        wire::FieldStatus {
+            path: path.clone(),
+            kind: kind.clone(),
+            pairs: field.pairs,
+            noisy,
+        }
     };
-    let mut fields: Vec<wire::FieldStatus> =
-        pairs.fields.iter().zip(noisy).map(field).filter(|field| field.pairs > 0).collect();
+    let mut fields: Vec<wire::FieldStatus> = pairs
+        .fields
+        .iter()
+        .zip(noisy)
+        .map(field)
+        .filter(|field| field.pairs > 0)
+        .collect();
     fields.sort_by_key(|field| std::cmp::Reverse(field.pairs));
     fields.truncate(MAX_FIELDS);
     fields
@@ -92,7 +118,10 @@ fn method_status(core: &mut Core, method: String) -> wire::MethodStatus {
     wire::MethodStatus {
         weight_bp: route.weight.bp().into(),
         weight_owner: route.owner.as_str().to_owned(),
-        arms: Arm::BOTH.into_iter().map(|arm| arm_status(core, &method, tally, arm)).collect(),
+        arms: Arm::BOTH
+            .into_iter()
+            .map(|arm| arm_status(core, &method, tally, arm))
+            .collect(),
         pairs: Some(tally.pairs.to_wire()),
         fields: fields(&tally.pairs),
         traces: core.traces.status(&method).cloned(),

@@ -8,7 +8,7 @@ mod state;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -113,7 +113,8 @@ pub(crate) enum Found {
 
 /// A handle on the store's thread.
 pub(crate) struct Store {
-    jobs: mpsc::Sender<Job>,
+    /// `None` once it is closed.
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -148,7 +149,14 @@ impl Store {
                 action: "start the store's thread",
                 source,
             })?;
-        Ok((Store { jobs, thread: Mutex::new(Some(thread)) }, saved, found))
+        Ok((
+            Store {
+                jobs: Mutex::new(Some(jobs)),
+                thread: Mutex::new(Some(thread)),
+            },
+            saved,
+            found,
+        ))
     }
 
     /// Hands a job over without waiting; jobs are done in the order of the calls.
@@ -165,7 +173,12 @@ impl Store {
             // Whoever doesn't wait for the answer has said so by dropping it.
             let _ = tell.send(done);
         });
-        match self.jobs.try_send(job) {
+        let jobs = self
+            .jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        match jobs.ok_or(StoreError::Closed)?.try_send(job) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(_)) => Err(StoreError::Full),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(StoreError::Closed),
@@ -178,26 +191,36 @@ impl Store {
         job: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let answer = self.submit(job)?;
-        answer.await.map_err(|_| StoreError::Closed)?.map_err(StoreError::Sqlite)
+        answer
+            .await
+            .map_err(|_| StoreError::Closed)?
+            .map_err(StoreError::Sqlite)
     }
 
-    /// Waits until all jobs handed over so far are done.
-    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
-        self.call(|_| Ok(())).await
-    }
-}
-
-impl Drop for Store {
-    /// Lets the thread finish what was handed over, and waits for it.
-    fn drop(&mut self) {
-        let (closed, _) = mpsc::channel(1);
-        self.jobs = closed;
-        let thread = self.thread.lock().map(|mut thread| thread.take());
-        if let Ok(Some(thread)) = thread
+    /// Takes no more jobs, lets the thread finish those it has, and waits for it. Blocks.
+    pub(crate) fn close(&self) {
+        drop(
+            self.jobs
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread
             && thread.join().is_err()
         {
             tracing::error!("the store's thread panicked");
         }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -211,7 +234,10 @@ fn work(mut connection: Connection, mut jobs: mpsc::Receiver<Job>) {
 }
 
 fn open_and_load(path: &Path) -> Result<(Connection, Saved, Found), OpenError> {
-    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let sqlite = |source| OpenError::Sqlite {
+        path: path.to_owned(),
+        source,
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -224,16 +250,22 @@ fn open_and_load(path: &Path) -> Result<(Connection, Saved, Found), OpenError> {
         Ok(found) => found,
         Err(schema::PrepareError::Newer(found)) => {
             let known = schema::VERSION;
-            return Err(OpenError::Newer { path: path.to_owned(), found, known });
+            return Err(OpenError::Newer {
+                path: path.to_owned(),
+                found,
+                known,
+            });
         }
         Err(schema::PrepareError::Foreign) => {
-            return Err(OpenError::Foreign { path: path.to_owned() });
+            return Err(OpenError::Foreign {
+                path: path.to_owned(),
+            });
         }
         Err(schema::PrepareError::Sqlite(source)) => {
             return Err(match source.sqlite_error_code() {
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                    OpenError::InUse { path: path.to_owned() }
-                }
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::InUse {
+                    path: path.to_owned(),
+                },
                 _ => sqlite(source),
             });
         }
@@ -329,7 +361,10 @@ mod tests {
         connection.pragma_update(None, "user_version", 999).unwrap();
         drop(connection);
         let error = Store::open(&path, 2).err().unwrap();
-        assert!(matches!(error, OpenError::Newer { found: 999, .. }), "{error}");
+        assert!(
+            matches!(error, OpenError::Newer { found: 999, .. }),
+            "{error}"
+        );
         assert!(path.exists());
     }
 
@@ -338,10 +373,50 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("gazetteer.db");
         let connection = Connection::open(&path).unwrap();
-        connection.execute_batch("CREATE TABLE places (id INTEGER)").unwrap();
+        connection
+            .execute_batch("CREATE TABLE places (id INTEGER)")
+            .unwrap();
         drop(connection);
         let error = Store::open(&path, 2).err().unwrap();
         assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_was_acknowledged_is_there_after_a_kill() {
+        let folder = folder();
+        let (path, copy) = (
+            folder.path().join("cutover.db"),
+            folder.path().join("copy.db"),
+        );
+        let (store, _, _) = Store::open(&path, 1).unwrap();
+        for generation in 1..=20 {
+            let change = Change {
+                generation,
+                epoch: 1,
+                ..Change::default()
+            };
+            store.call(move |c| save_change(c, &change)).await.unwrap();
+            // The files as they are at this moment are all that a killed process leaves behind.
+            for suffix in ["", "-wal"] {
+                let named = |base: &Path| format!("{}{suffix}", base.display());
+                std::fs::copy(named(&path), named(&copy)).unwrap();
+            }
+            let (_, saved, found) = Store::open(&copy, 2).unwrap();
+            assert_eq!((saved.generation, found), (generation, Found::Kept));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_store_says_so() {
+        let folder = folder();
+        let path = folder.path().join("cutover.db");
+        let (store, _, _) = Store::open(&path, 1).unwrap();
+        store.close();
+        assert!(matches!(
+            store.call(|_| Ok(())).await,
+            Err(StoreError::Closed)
+        ));
+        assert_eq!(Store::open(&path, 1).unwrap().2, Found::Kept);
     }
 
     #[test]

@@ -78,12 +78,19 @@ async fn serve(
         first = tokio::time::timeout(HELLO_WITHIN, requests.message()) => first,
     };
     let first = first.map_err(|_| Status::deadline_exceeded("no hello within 10 s"))?;
-    let Some(Kind::Hello(hello)) = first.map_err(too_large)?.and_then(|request| request.kind) else {
-        return Err(Status::invalid_argument("the first message must be a hello"));
+    let Some(Kind::Hello(hello)) = first.map_err(too_large)?.and_then(|request| request.kind)
+    else {
+        return Err(Status::invalid_argument(
+            "the first message must be a hello",
+        ));
     };
     let now = shared.clock.elapsed();
     let stream = shared.core().ledger.hello(&hello, now).map_err(refused)?;
-    tracing::info!(instance = hello.instance, host = hello.host, "a proxy has connected");
+    tracing::info!(
+        instance = hello.instance,
+        host = hello.host,
+        "a proxy has connected"
+    );
     shared.touch();
     let served = exchange(shared, &hello.instance, &mut requests, answers).await;
     gone(shared, &hello.instance, stream);
@@ -134,7 +141,10 @@ fn take(shared: &Shared, instance: &str, request: wire::SyncRequest) -> Result<(
             let at = shared.moment();
             let samples = std::mem::take(&mut report.samples);
             check_samples(&samples)?;
-            let counted = shared.core().ledger.report(instance, &report, at.now, at.unix_ms);
+            let counted = shared
+                .core()
+                .ledger
+                .report(instance, &report, at.now, at.unix_ms);
             if counted.map_err(refused)? == Counted::Newest {
                 keep(shared, instance, samples);
             }
@@ -153,7 +163,10 @@ fn gone(shared: &Shared, instance: &str, stream: StreamId) {
 
 fn check_samples(samples: &[wire::Sample]) -> Result<(), Status> {
     if samples.len() > MAX_SAMPLES {
-        let message = format!("{} samples in a report; at most {MAX_SAMPLES}", samples.len());
+        let message = format!(
+            "{} samples in a report; at most {MAX_SAMPLES}",
+            samples.len()
+        );
         return Err(Status::invalid_argument(message));
     }
     for sample in samples {
@@ -183,13 +196,17 @@ fn keep(shared: &Shared, instance: &str, mut samples: Vec<wire::Sample>) {
     if samples.is_empty() {
         return;
     }
-    let values = samples.iter_mut().flat_map(|sample| &mut sample.differences);
+    let values = samples
+        .iter_mut()
+        .flat_map(|sample| &mut sample.differences);
     for value in values.flat_map(|d| [&mut d.legacy, &mut d.candidate]) {
         value.truncate(value.floor_char_boundary(MAX_VALUE_BYTES));
     }
     let instance = instance.to_owned();
     let saved = shared.store.submit(move |connection| {
-        samples.iter().try_for_each(|sample| save_sample(connection, &instance, sample))
+        samples
+            .iter()
+            .try_for_each(|sample| save_sample(connection, &instance, sample))
     });
     if let Err(error) = saved {
         tracing::warn!(%error, "samples of differences are not kept");

@@ -77,7 +77,9 @@ pub(crate) struct Implausible(pub(crate) String);
 impl Cell {
     /// Calls ended.
     pub(crate) fn calls(&self) -> u64 {
-        self.by_status.values().fold(0, |sum, n| sum.saturating_add(*n))
+        self.by_status
+            .values()
+            .fold(0, |sum, n| sum.saturating_add(*n))
     }
 
     fn merge(&mut self, other: &Cell) {
@@ -133,8 +135,12 @@ impl PairTally {
             only_candidate_failed: self
                 .only_candidate_failed
                 .saturating_sub(baseline.only_candidate_failed),
-            only_legacy_failed: self.only_legacy_failed.saturating_sub(baseline.only_legacy_failed),
-            candidate_slower: self.candidate_slower.saturating_sub(baseline.candidate_slower),
+            only_legacy_failed: self
+                .only_legacy_failed
+                .saturating_sub(baseline.only_legacy_failed),
+            candidate_slower: self
+                .candidate_slower
+                .saturating_sub(baseline.candidate_slower),
             legacy_slower: self.legacy_slower.saturating_sub(baseline.legacy_slower),
             not_compared: subtract_all(&self.not_compared, &baseline.not_compared),
             fields: self.fields.iter().filter_map(field_since).collect(),
@@ -176,11 +182,20 @@ impl MethodTally {
         for counters in &report.calls {
             let (key, cell) = read_cell(method, counters)?;
             if calls.insert(key, cell).is_some() {
-                return Err(Implausible(format!("{method}: two cells for the same calls")));
+                return Err(Implausible(format!(
+                    "{method}: two cells for the same calls"
+                )));
             }
         }
-        let pairs = report.pairs.as_ref().map(|pairs| read_pairs(method, pairs)).transpose()?;
-        Ok(MethodTally { calls, pairs: pairs.unwrap_or_default() })
+        let pairs = report
+            .pairs
+            .as_ref()
+            .map(|pairs| read_pairs(method, pairs))
+            .transpose()?;
+        Ok(MethodTally {
+            calls,
+            pairs: pairs.unwrap_or_default(),
+        })
     }
 
     /// As it goes over the wire, and into the store.
@@ -214,7 +229,10 @@ impl MethodTally {
     /// What was counted since `baseline`, an earlier state of the same counters.
     pub(crate) fn since(&self, baseline: &MethodTally) -> MethodTally {
         let cell_since = |(key, cell): (&CellKey, &Cell)| {
-            let cell = baseline.calls.get(key).map_or_else(|| cell.clone(), |old| cell.since(old));
+            let cell = baseline
+                .calls
+                .get(key)
+                .map_or_else(|| cell.clone(), |old| cell.since(old));
             (cell.calls() > 0).then_some((*key, cell))
         };
         MethodTally {
@@ -236,28 +254,40 @@ fn subtract_all<K: Clone + Ord>(
     baseline: &BTreeMap<K, u64>,
 ) -> BTreeMap<K, u64> {
     from.iter()
-        .map(|(key, n)| (key.clone(), n.saturating_sub(baseline.get(key).copied().unwrap_or(0))))
+        .map(|(key, n)| {
+            (
+                key.clone(),
+                n.saturating_sub(baseline.get(key).copied().unwrap_or(0)),
+            )
+        })
         .filter(|(_, n)| *n > 0)
         .collect()
 }
 
 fn bound(have: usize, most: usize, method: &str, what: &str) -> Result<(), Implausible> {
     if have > most {
-        return Err(Implausible(format!("{method}: {have} {what}; at most {most} are taken")));
+        return Err(Implausible(format!(
+            "{method}: {have} {what}; at most {most} are taken"
+        )));
     }
     Ok(())
 }
 
 fn count(method: &str, what: &str, n: u64) -> Result<u64, Implausible> {
     if n > MAX_COUNT {
-        return Err(Implausible(format!("{method}: {what} is {n}; at most 2^53 is taken")));
+        return Err(Implausible(format!(
+            "{method}: {what} is {n}; at most 2^53 is taken"
+        )));
     }
     Ok(n)
 }
 
 fn read_cell(method: &str, wire: &wire::CallCounters) -> Result<(CellKey, Cell), Implausible> {
     let weight = Weight::from_bp(wire.weight_bp).ok_or_else(|| {
-        Implausible(format!("{method}: weight_bp {} is above 10,000", wire.weight_bp))
+        Implausible(format!(
+            "{method}: weight_bp {} is above 10,000",
+            wire.weight_bp
+        ))
     })?;
     let arm = arm_from_wire(wire.arm)
         .ok_or_else(|| Implausible(format!("{method}: calls without a known arm")))?;
@@ -272,10 +302,16 @@ fn read_cell(method: &str, wire: &wire::CallCounters) -> Result<(CellKey, Cell),
         sum_us: latency.sum_us,
     };
     if let Some(bucket) = cell.buckets.keys().find(|bucket| **bucket >= BUCKETS) {
-        return Err(Implausible(format!("{method}: bucket {bucket}; the last one is 255")));
+        return Err(Implausible(format!(
+            "{method}: bucket {bucket}; the last one is 255"
+        )));
     }
     if cell.failures > cell.calls() {
-        let message = format!("{method}: {} failures in {} calls", cell.failures, cell.calls());
+        let message = format!(
+            "{method}: {} failures in {} calls",
+            cell.failures,
+            cell.calls()
+        );
         return Err(Implausible(message));
     }
     Ok((CellKey { weight, arm, role }, cell))
@@ -286,13 +322,23 @@ fn counts<K: Ord>(
     what: &str,
     from: HashMap<K, u64>,
 ) -> Result<BTreeMap<K, u64>, Implausible> {
-    from.into_iter().map(|(key, n)| Ok((key, count(method, what, n)?))).collect()
+    from.into_iter()
+        .map(|(key, n)| Ok((key, count(method, what, n)?)))
+        .collect()
 }
 
 fn read_pairs(method: &str, wire: &wire::PairCounters) -> Result<PairTally, Implausible> {
-    bound(wire.not_compared.len(), MAX_KEYS, method, "reasons in not_compared")?;
+    bound(
+        wire.not_compared.len(),
+        MAX_KEYS,
+        method,
+        "reasons in not_compared",
+    )?;
     bound(wire.fields.len(), MAX_FIELDS, method, "fields")?;
-    let names = wire.not_compared.keys().chain(wire.fields.iter().flat_map(|f| [&f.path, &f.kind]));
+    let names = wire
+        .not_compared
+        .keys()
+        .chain(wire.fields.iter().flat_map(|f| [&f.path, &f.kind]));
     if names.into_iter().any(|name| name.len() > MAX_NAME_BYTES) {
         let message = format!("{method}: a name longer than {MAX_NAME_BYTES} bytes");
         return Err(Implausible(message));
@@ -300,7 +346,9 @@ fn read_pairs(method: &str, wire: &wire::PairCounters) -> Result<PairTally, Impl
     let compared = count(method, "compared", wire.compared)?;
     let within = |what: &str, n: u64| {
         if n > compared {
-            return Err(Implausible(format!("{method}: {what} is {n} of {compared} compared")));
+            return Err(Implausible(format!(
+                "{method}: {what} is {n} of {compared} compared"
+            )));
         }
         Ok(n)
     };
@@ -312,8 +360,14 @@ fn read_pairs(method: &str, wire: &wire::PairCounters) -> Result<PairTally, Impl
             only_repeat: count(method, "fields.only_repeat", field.only_repeat)?,
             both: count(method, "fields.both", field.both)?,
         };
-        if fields.insert((field.path.clone(), field.kind.clone()), tally).is_some() {
-            return Err(Implausible(format!("{method}: field {:?} twice", field.path)));
+        if fields
+            .insert((field.path.clone(), field.kind.clone()), tally)
+            .is_some()
+        {
+            return Err(Implausible(format!(
+                "{method}: field {:?} twice",
+                field.path
+            )));
         }
     }
     Ok(PairTally {
@@ -346,14 +400,21 @@ mod tests {
                     sum_us: ok * 1_000,
                 }),
             }],
-            pairs: Some(wire::PairCounters { compared: ok, mismatched, ..Default::default() }),
+            pairs: Some(wire::PairCounters {
+                compared: ok,
+                mismatched,
+                ..Default::default()
+            }),
         }
     }
 
     #[test]
     fn goes_over_the_wire_and_back_unchanged() {
         let tally = MethodTally::from_wire(&report(1, 5)).unwrap();
-        assert_eq!(MethodTally::from_wire(&tally.to_wire("/a.B/C")).unwrap(), tally);
+        assert_eq!(
+            MethodTally::from_wire(&tally.to_wire("/a.B/C")).unwrap(),
+            tally
+        );
     }
 
     #[test]
@@ -375,13 +436,19 @@ mod tests {
             let error = MethodTally::from_wire(&wire).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         };
-        check(|r| r.pairs.as_mut().unwrap().mismatched = 6, "mismatched is 6 of 5");
+        check(
+            |r| r.pairs.as_mut().unwrap().mismatched = 6,
+            "mismatched is 6 of 5",
+        );
         check(|r| r.calls[0].weight_bp = 10_001, "above 10,000");
         check(|r| r.calls[0].arm = 0, "known arm");
         check(|r| r.calls[0].role = 77, "known role");
         check(|r| r.calls[0].failures = 6, "6 failures in 5 calls");
         check(|r| r.calls.push(r.calls[0].clone()), "two cells");
         check(|r| _ = r.calls[0].by_status.insert(1, u64::MAX), "2^53");
-        check(|r| _ = r.calls[0].latency.as_mut().unwrap().buckets.insert(256, 1), "bucket 256");
+        check(
+            |r| _ = r.calls[0].latency.as_mut().unwrap().buckets.insert(256, 1),
+            "bucket 256",
+        );
     }
 }

@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cutover_compare::trace::{
-    OperationDiff, Span, Subtree, TraceDiff, diff_pair, operation_key,
-};
+use cutover_compare::trace::{OperationDiff, Span, Subtree, TraceDiff, diff_pair, operation_key};
 use cutover_manifest::MethodPath;
 use cutover_proto::cutover::v1 as wire;
 
@@ -51,10 +49,16 @@ impl Traces {
     /// With what the store held.
     pub(crate) fn new(saved: &[(String, wire::TraceStatus)]) -> Traces {
         let method = |(method, status): &(String, wire::TraceStatus)| {
-            let kept = Method { status: status.clone(), ..Method::default() };
+            let kept = Method {
+                status: status.clone(),
+                ..Method::default()
+            };
             (method.clone(), kept)
         };
-        Traces { methods: saved.iter().map(method).collect(), unsaved: BTreeSet::new() }
+        Traces {
+            methods: saved.iter().map(method).collect(),
+            unsaved: BTreeSet::new(),
+        }
     }
 
     /// Begins an epoch.
@@ -78,11 +82,20 @@ impl Traces {
         match outcome {
             Outcome::Incomplete { method, missing } => {
                 let method = self.method(&method)?;
-                *method.status.incomplete.entry(missing.to_owned()).or_default() += 1;
+                *method
+                    .status
+                    .incomplete
+                    .entry(missing.to_owned())
+                    .or_default() += 1;
                 None
             }
             Outcome::Pair(pair) => {
-                let Pair { method, primary, legacy, candidate } = *pair;
+                let Pair {
+                    method,
+                    primary,
+                    legacy,
+                    candidate,
+                } = *pair;
                 let counted = self.method(&method)?;
                 let legacy_spans = summarise(&legacy);
                 let candidate_spans = summarise(&candidate);
@@ -116,6 +129,12 @@ impl Traces {
         }
     }
 
+    /// Takes back a snapshot that could not be saved: the next one holds it again.
+    pub(crate) fn give_back(&mut self, snapshot: &Snapshot) {
+        self.unsaved
+            .extend(snapshot.traces.iter().map(|(method, _)| method.clone()));
+    }
+
     fn method(&mut self, path: &MethodPath) -> Option<&mut Method> {
         let name = path.as_str();
         if !self.methods.contains_key(name) && self.methods.len() >= MAX_METHODS {
@@ -131,7 +150,10 @@ impl Kept {
         if self.count >= KEEP_AT_ONCE && now.saturating_sub(self.last) < KEEP_EVERY {
             return false;
         }
-        *self = Kept { count: self.count.saturating_add(1), last: now };
+        *self = Kept {
+            count: self.count.saturating_add(1),
+            last: now,
+        };
         true
     }
 }
@@ -144,13 +166,18 @@ impl Method {
         self.status.mismatched += u64::from(mismatched);
         for operation in &diff.operations {
             let operations = &mut self.status.operations;
-            let found = operations.iter().position(|known| known.key == operation.key);
+            let found = operations
+                .iter()
+                .position(|known| known.key == operation.key);
             let index = match found {
                 Some(index) => index,
                 None if operations.len() >= MAX_OPERATIONS => continue,
                 None => {
                     let key = operation.key.clone();
-                    operations.push(wire::OperationStatus { key, ..Default::default() });
+                    operations.push(wire::OperationStatus {
+                        key,
+                        ..Default::default()
+                    });
                     operations.len() - 1
                 }
             };
@@ -175,12 +202,17 @@ fn add_operation(status: &mut wire::OperationStatus, operation: &OperationDiff) 
 }
 
 fn subtree(tree: Tree) -> Subtree {
-    Subtree { root: tree.root, spans: tree.below }
+    Subtree {
+        root: tree.root,
+        spans: tree.below,
+    }
 }
 
 fn summarise(tree: &Tree) -> Vec<wire::SpanSummary> {
     let mut depths: BTreeMap<[u8; 8], u32> = BTreeMap::new();
-    let spans = std::iter::once(&tree.root).chain(&tree.below).take(MAX_KEPT_SPANS);
+    let spans = std::iter::once(&tree.root)
+        .chain(&tree.below)
+        .take(MAX_KEPT_SPANS);
     let summary = |span: &Span| {
         let parent = span.parent_id.and_then(|parent| depths.get(&parent));
         let depth = parent.map_or(0, |depth| depth + 1);
@@ -190,7 +222,11 @@ fn summarise(tree: &Tree) -> Vec<wire::SpanSummary> {
             span_id: hex(&span.span_id),
             depth,
             name: span.name.clone(),
-            key: if depth == 0 { String::new() } else { operation_key(span).unwrap_or_default() },
+            key: if depth == 0 {
+                String::new()
+            } else {
+                operation_key(span).unwrap_or_default()
+            },
             start_us: i64::try_from(start_ns / 1_000).unwrap_or(0),
             duration_us: span.end_ns.saturating_sub(span.start_ns) / 1_000,
             error: span.error,

@@ -16,9 +16,7 @@ use std::f64::consts::PI;
 use std::time::Duration;
 
 use cutover_compare::evidence::{FieldNoise, noisy};
-use cutover_compare::{
-    CallCell, Histogram, MethodEvidence, PairCell, Verdict, VerdictKind, judge,
-};
+use cutover_compare::{CallCell, Histogram, MethodEvidence, PairCell, Verdict, VerdictKind, judge};
 use cutover_manifest::{Gates, Weight};
 use cutover_proto::cutover::v1 as wire;
 
@@ -51,13 +49,26 @@ enum Bound {
 pub(crate) fn assess(question: &Question) -> Verdict {
     let alpha = 1.0 - question.gates.confidence;
     let ask = |tallies: &[MethodTally], bound, alpha: f64| {
-        let evidence: Vec<MethodEvidence> =
-            tallies.iter().map(|tally| evidence(tally, bound, alpha)).collect();
-        let gates = Gates { confidence: 1.0 - alpha, ..question.gates };
-        judge(&gates, question.weight, &evidence.iter().collect::<Vec<_>>())
+        let evidence: Vec<MethodEvidence> = tallies
+            .iter()
+            .map(|tally| evidence(tally, bound, alpha))
+            .collect();
+        let gates = Gates {
+            confidence: 1.0 - alpha,
+            ..question.gates
+        };
+        judge(
+            &gates,
+            question.weight,
+            &evidence.iter().collect::<Vec<_>>(),
+        )
     };
     let k = question.window.max(1) as f64;
-    let recent = ask(&question.recent, Bound::Fewest, alpha / 2.0 * 6.0 / (PI * PI * k * k));
+    let recent = ask(
+        &question.recent,
+        Bound::Fewest,
+        alpha / 2.0 * 6.0 / (PI * PI * k * k),
+    );
     if recent.kind == VerdictKind::Rollback {
         return recent;
     }
@@ -68,14 +79,20 @@ pub(crate) fn assess(question: &Question) -> Verdict {
     // What remains is advancing, with all of alpha: a rollback at that level is none.
     let advance = ask(&question.whole, Bound::Most, alpha);
     match advance.kind {
-        VerdictKind::Rollback => Verdict { kind: VerdictKind::Wait, ..whole },
+        VerdictKind::Rollback => Verdict {
+            kind: VerdictKind::Wait,
+            ..whole
+        },
         VerdictKind::Advance | VerdictKind::Wait => advance,
     }
 }
 
 /// One sentence: why the verdict is what it is.
 pub(crate) fn sentence(verdict: &Verdict) -> String {
-    let deciding = verdict.gates.iter().filter(|gate| gate.verdict == verdict.kind);
+    let deciding = verdict
+        .gates
+        .iter()
+        .filter(|gate| gate.verdict == verdict.kind);
     let reasons: Vec<&str> = deciding.map(|gate| gate.reason.as_str()).collect();
     reasons.join("; ")
 }
@@ -99,7 +116,10 @@ pub(crate) fn to_wire(verdict: &Verdict) -> wire::Verdict {
         log_threshold: gate.log_threshold,
         more_calls: gate.more_calls,
     });
-    wire::Verdict { kind: kind(verdict.kind), gates: gates.collect() }
+    wire::Verdict {
+        kind: kind(verdict.kind),
+        gates: gates.collect(),
+    }
 }
 
 /// For each field of the pairs, whether its differences are noise.
@@ -149,7 +169,10 @@ fn mismatched(pairs: &PairTally, bound: Bound, alpha: f64) -> u64 {
     let noisy = noisy_fields(pairs, alpha);
     let sum_where = |wanted: bool| {
         let fields = pairs.fields.values().zip(&noisy);
-        fields.filter(|(_, noisy)| **noisy == wanted).map(|(field, _)| field.pairs).sum::<u64>()
+        fields
+            .filter(|(_, noisy)| **noisy == wanted)
+            .map(|(field, _)| field.pairs)
+            .sum::<u64>()
     };
     let (noise, real) = (sum_where(true), sum_where(false));
     if noise.saturating_add(real) < pairs.mismatched {
@@ -159,8 +182,14 @@ fn mismatched(pairs: &PairTally, bound: Bound, alpha: f64) -> u64 {
         Bound::Most => real.min(pairs.mismatched),
         Bound::Fewest => {
             let fields = pairs.fields.values().zip(&noisy);
-            let worst = fields.filter(|(_, noisy)| !**noisy).map(|(field, _)| field.pairs).max();
-            worst.unwrap_or(0).max(pairs.mismatched.saturating_sub(noise)).min(pairs.mismatched)
+            let worst = fields
+                .filter(|(_, noisy)| !**noisy)
+                .map(|(field, _)| field.pairs)
+                .max();
+            worst
+                .unwrap_or(0)
+                .max(pairs.mismatched.saturating_sub(noise))
+                .min(pairs.mismatched)
         }
     }
 }
@@ -173,15 +202,30 @@ mod tests {
     use crate::tally::FieldTally;
 
     fn tally(compared: u64, mismatched: u64) -> MethodTally {
-        let field = FieldTally { pairs: mismatched, ..FieldTally::default() };
+        let field = FieldTally {
+            pairs: mismatched,
+            ..FieldTally::default()
+        };
         let fields = BTreeMap::from([(("name".to_owned(), "value".to_owned()), field)]);
-        let pairs = PairTally { compared, mismatched, fields, ..PairTally::default() };
-        MethodTally { calls: BTreeMap::new(), pairs }
+        let pairs = PairTally {
+            compared,
+            mismatched,
+            fields,
+            ..PairTally::default()
+        };
+        MethodTally {
+            calls: BTreeMap::new(),
+            pairs,
+        }
     }
 
     fn question(whole: MethodTally, recent: MethodTally) -> Question {
         Question {
-            gates: Gates { mismatch_below: 0.01, min_calls: 100, ..Gates::default() },
+            gates: Gates {
+                mismatch_below: 0.01,
+                min_calls: 100,
+                ..Gates::default()
+            },
             weight: Weight::ZERO,
             window: 3,
             whole: vec![whole],
@@ -220,12 +264,21 @@ mod tests {
             assert_eq!(mismatched(&noisy.pairs, bound, 0.05), 0);
             assert_eq!(mismatched(&tally(10, 4).pairs, bound, 0.05), 4);
         }
-        let real = FieldTally { pairs: 7, ..FieldTally::default() };
-        noisy.pairs.fields.insert(("score".into(), "value".into()), real);
+        let real = FieldTally {
+            pairs: 7,
+            ..FieldTally::default()
+        };
+        noisy
+            .pairs
+            .fields
+            .insert(("score".into(), "value".into()), real);
         assert_eq!(mismatched(&noisy.pairs, Bound::Fewest, 0.05), 7);
         noisy.pairs.mismatched = 2_000;
         noisy.pairs.compared = 2_000;
         let unexplained = mismatched(&noisy.pairs, Bound::Most, 0.05);
-        assert_eq!(unexplained, 2_000, "differences beyond those that fields explain");
+        assert_eq!(
+            unexplained, 2_000,
+            "differences beyond those that fields explain"
+        );
     }
 }

@@ -87,7 +87,9 @@ impl Core {
         let mut decisions = Vec::new();
         let mut refused = None;
         for name in scopes {
-            let Some(run) = self.ramps.get_mut(&name) else { continue };
+            let Some(run) = self.ramps.get_mut(&name) else {
+                continue;
+            };
             match run.state.apply(&ramp, step, why, at.unix_ms) {
                 Ok(transition) => decisions.push(self.log(&name, who, transition, at)),
                 Err(refusal) => refused = Some(format!("the ramp of {name}: {refusal}")),
@@ -107,7 +109,10 @@ impl Core {
         }
         ChangeError::NotFound(match active.as_slice() {
             [] => "there is no ramp yet: no method was called so far".to_owned(),
-            names => format!("there is no ramp of {scope}; there are {}", names.join(", ")),
+            names => format!(
+                "there is no ramp of {scope}; there are {}",
+                names.join(", ")
+            ),
         })
     }
 
@@ -115,7 +120,9 @@ impl Core {
         if scope == ALL {
             return Ok(());
         }
-        let path = MethodPath::parse(scope).ok().filter(|path| path.as_str() == scope);
+        let path = MethodPath::parse(scope)
+            .ok()
+            .filter(|path| path.as_str() == scope);
         let path = path.ok_or_else(|| {
             let message = format!("scope {scope:?}: write * or /package.Service/Method");
             ChangeError::Invalid(message)

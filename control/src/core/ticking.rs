@@ -23,19 +23,31 @@ impl Core {
     pub(crate) fn questions(&mut self, at: Moment) -> Questions {
         self.add_ramps(at);
         let Some(ramp) = self.manifest.ramp.clone() else {
-            return Questions { epoch: self.epoch, of: Vec::new() };
+            return Questions {
+                epoch: self.epoch,
+                of: Vec::new(),
+            };
         };
         let passed = at.now.saturating_sub(self.last_tick);
         self.last_tick = at.now;
         let totals = self.ledger.totals();
-        let scopes: Vec<String> = self.active_ramps().map(|(scope, _)| scope.to_owned()).collect();
+        let scopes: Vec<String> = self
+            .active_ramps()
+            .map(|(scope, _)| scope.to_owned())
+            .collect();
         let mut of = Vec::new();
         for scope in scopes {
             let methods: Vec<String> = match scope.as_str() {
-                ALL => totals.keys().filter(|m| *m != OTHER && !self.is_pinned(m)).cloned().collect(),
+                ALL => totals
+                    .keys()
+                    .filter(|m| *m != OTHER && !self.is_pinned(m))
+                    .cloned()
+                    .collect(),
                 method => vec![method.to_owned()],
             };
-            let Some(run) = self.ramps.get_mut(&scope) else { continue };
+            let Some(run) = self.ramps.get_mut(&scope) else {
+                continue;
+            };
             run.state.held = run.state.held.saturating_add(passed);
             if run.state.phase == Phase::Degraded {
                 continue;
@@ -46,7 +58,10 @@ impl Core {
                 weight: run.state.weight(&ramp.steps),
                 window: run.state.windows,
                 whole: methods.iter().map(pick).collect(),
-                recent: methods.iter().map(|method| since(&totals, &run.baseline, method)).collect(),
+                recent: methods
+                    .iter()
+                    .map(|method| since(&totals, &run.baseline, method))
+                    .collect(),
             };
             of.push((scope, question));
             if at.now.saturating_sub(run.opened) >= WINDOW {
@@ -54,7 +69,10 @@ impl Core {
                 run.open_window(totals.clone(), at.now);
             }
         }
-        Questions { epoch: self.epoch, of }
+        Questions {
+            epoch: self.epoch,
+            of,
+        }
     }
 
     /// Applies the answers to the questions of `epoch`; those of another epoch are void.
@@ -69,8 +87,11 @@ impl Core {
         };
         let mut decisions = Vec::new();
         for (scope, verdict) in answers {
-            let overridden = self.overrides.contains_key(&scope) || self.overrides.contains_key(ALL);
-            let Some(run) = self.ramps.get_mut(&scope) else { continue };
+            let overridden =
+                self.overrides.contains_key(&scope) || self.overrides.contains_key(ALL);
+            let Some(run) = self.ramps.get_mut(&scope) else {
+                continue;
+            };
             let reason = sentence(&verdict);
             let kind = verdict.kind;
             run.verdict = to_wire(&verdict);
@@ -91,17 +112,29 @@ impl Run {
     fn show_what_holds_it_back(&mut self, ramp: &cutover_manifest::Ramp, overridden: bool) {
         let (held, hold) = (self.state.held, self.state.hold(&ramp.steps));
         let mut gate = |passed: bool, reason: String| {
-            let kind = if passed { wire::VerdictKind::Advance } else { wire::VerdictKind::Wait };
+            let kind = if passed {
+                wire::VerdictKind::Advance
+            } else {
+                wire::VerdictKind::Wait
+            };
             if !passed && self.verdict.kind == i32::from(wire::VerdictKind::Advance) {
                 self.verdict.kind = wire::VerdictKind::Wait.into();
             }
             let verdict = kind.into();
             let name = "hold".to_owned();
-            self.verdict.gates.push(wire::Gate { name, verdict, reason, ..Default::default() });
+            self.verdict.gates.push(wire::Gate {
+                name,
+                verdict,
+                reason,
+                ..Default::default()
+            });
         };
         if !hold.is_zero() {
             let (held_s, hold_s) = (held.min(hold).as_secs_f64(), hold.as_secs_f64());
-            gate(held >= hold, format!("held for {held_s:.1} s of {hold_s:.1} s"));
+            gate(
+                held >= hold,
+                format!("held for {held_s:.1} s of {hold_s:.1} s"),
+            );
         }
         if overridden {
             let reason = "an operator's override is in force: the ramp stays until it is reset";
@@ -114,5 +147,7 @@ impl Run {
 
 fn since(totals: &Totals, baseline: &Totals, method: &str) -> MethodTally {
     let now = totals.get(method).cloned().unwrap_or_default();
-    baseline.get(method).map_or_else(|| now.clone(), |then| now.since(then))
+    baseline
+        .get(method)
+        .map_or_else(|| now.clone(), |then| now.since(then))
 }

@@ -21,8 +21,12 @@ impl Token {
     /// are compared, and all of their bytes.
     pub(crate) fn allows(&self, headers: &http::HeaderMap) -> bool {
         let mut given = headers.get_all(http::header::AUTHORIZATION).iter();
-        let (Some(value), None) = (given.next(), given.next()) else { return false };
-        let Some((scheme, token)) = value.as_bytes().split_at_checked(7) else { return false };
+        let (Some(value), None) = (given.next(), given.next()) else {
+            return false;
+        };
+        let Some((scheme, token)) = value.as_bytes().split_at_checked(7) else {
+            return false;
+        };
         let hash: [u8; 32] = Sha256::digest(token).into();
         let different = hash.iter().zip(self.0).fold(0, |sum, (a, b)| sum | (a ^ b));
         scheme.eq_ignore_ascii_case(b"bearer ") && different == 0
@@ -43,7 +47,13 @@ mod tests {
         };
         check("Bearer 0123456789abcdef", true);
         check("bearer 0123456789abcdef", true);
-        for bad in ["", "Bearer", "Bearer ", "Bearer 0123456789abcdeF", "Basic 0123456789abcdef"] {
+        for bad in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer 0123456789abcdeF",
+            "Basic 0123456789abcdef",
+        ] {
             check(bad, false);
         }
         assert!(!token.allows(&http::HeaderMap::new()));

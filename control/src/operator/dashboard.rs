@@ -27,12 +27,19 @@ pub(super) async fn file(uri: Uri) -> Response {
                 mime_guess::mime::TEXT => format!("{kind}; charset=utf-8"),
                 _ => kind.to_string(),
             };
-            ([(header::CONTENT_TYPE, kind)], Body::from(file.data.into_owned())).into_response()
+            (
+                [(header::CONTENT_TYPE, kind)],
+                Body::from(file.data.into_owned()),
+            )
+                .into_response()
         }
         None => (StatusCode::NOT_FOUND, "there is nothing here\n").into_response(),
     };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

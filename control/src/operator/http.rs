@@ -10,7 +10,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use cutover_proto::cutover::v1 as wire;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use http::{HeaderValue, StatusCode, header};
 use prost::Message;
 use serde::Deserialize;
@@ -44,9 +44,13 @@ pub(crate) fn router(shared: Arc<Shared>, token: Option<Token>) -> Router {
         .route("/readyz", get(ready))
         .with_state(shared)
         .fallback(get(dashboard::file));
-    let guarded = tonic::service::Routes::new(service).into_axum_router().merge(api);
+    let guarded = tonic::service::Routes::new(service)
+        .into_axum_router()
+        .merge(api);
     // The fallback of the open routes is the one for all.
-    let guarded = guarded.reset_fallback().route_layer(middleware::from_fn_with_state(token, check));
+    let guarded = guarded
+        .reset_fallback()
+        .route_layer(middleware::from_fn_with_state(token, check));
     open.merge(guarded).layer(middleware::map_response(headers))
 }
 
@@ -68,8 +72,14 @@ async fn check(State(token): State<Option<Token>>, request: Request, next: Next)
 
 async fn headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     response
 }
 
@@ -91,21 +101,45 @@ struct Which {
 }
 
 async fn status(State(operator): State<Operator>) -> Response {
-    let answer = operator.get_status(tonic::Request::new(wire::GetStatusRequest {})).await;
+    let answer = operator
+        .get_status(tonic::Request::new(wire::GetStatusRequest {}))
+        .await;
     shown("GetStatusResponse", answer)
 }
 
 async fn differences(State(operator): State<Operator>, Query(which): Query<Which>) -> Response {
-    let Which { method, path, limit, .. } = which;
-    let request = wire::ListDifferencesRequest { method, path, limit };
-    let answer = operator.list_differences(tonic::Request::new(request)).await;
+    let Which {
+        method,
+        path,
+        limit,
+        ..
+    } = which;
+    let request = wire::ListDifferencesRequest {
+        method,
+        path,
+        limit,
+    };
+    let answer = operator
+        .list_differences(tonic::Request::new(request))
+        .await;
     shown("ListDifferencesResponse", answer)
 }
 
 async fn traces(State(operator): State<Operator>, Query(which): Query<Which>) -> Response {
-    let Which { method, only_mismatched, limit, .. } = which;
-    let request = wire::ListTracePairsRequest { method, only_mismatched, limit };
-    let answer = operator.list_trace_pairs(tonic::Request::new(request)).await;
+    let Which {
+        method,
+        only_mismatched,
+        limit,
+        ..
+    } = which;
+    let request = wire::ListTracePairsRequest {
+        method,
+        only_mismatched,
+        limit,
+    };
+    let answer = operator
+        .list_trace_pairs(tonic::Request::new(request))
+        .await;
     shown("ListTracePairsResponse", answer)
 }
 
@@ -116,24 +150,27 @@ async fn decisions(State(operator): State<Operator>, Query(which): Query<Which>)
 }
 
 async fn report(State(operator): State<Operator>) -> Response {
-    let answer = operator.get_report(tonic::Request::new(wire::GetReportRequest {})).await;
+    let answer = operator
+        .get_report(tonic::Request::new(wire::GetReportRequest {}))
+        .await;
     shown("GetReportResponse", answer)
 }
 
-async fn events(
-    State(operator): State<Operator>,
-) -> Sse<impl Stream<Item = Result<Event, JsonError>>> {
-    let states = watch::states(operator.shared.clone(), watch::Pace::Steady);
-    let events = states.map(|status| {
-        Ok(Event::default().event("status").data(json("Status", &status)?))
-    });
-    Sse::new(events).keep_alive(KeepAlive::default())
+async fn events(State(operator): State<Operator>) -> Response {
+    let Some(states) = watch::states(operator.shared.clone(), watch::Pace::Steady) else {
+        let text = "too many watch the state already\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    };
+    let event = |status| {
+        let data = json("Status", &status)?;
+        Ok::<_, JsonError>(Event::default().event("status").data(data))
+    };
+    Sse::new(states.map(event))
+        .keep_alive(KeepAlive::default())
+        .into_response()
 }
 
-fn shown<M: Message>(
-    name: &'static str,
-    answer: Result<tonic::Response<M>, Status>,
-) -> Response {
+fn shown<M: Message>(name: &'static str, answer: Result<tonic::Response<M>, Status>) -> Response {
     let message = match answer {
         Ok(message) => message.into_inner(),
         Err(status) => {
@@ -143,13 +180,19 @@ fn shown<M: Message>(
     };
     match json(name, &message) {
         Ok(text) => {
-            let headers =
-                [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+            let headers = [
+                (header::CONTENT_TYPE, "application/json"),
+                (header::CACHE_CONTROL, "no-store"),
+            ];
             (headers, text).into_response()
         }
         Err(error) => {
             tracing::error!(%error, name, "a message can't be shown as JSON");
-            (StatusCode::INTERNAL_SERVER_ERROR, "the answer can't be shown\n").into_response()
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the answer can't be shown\n",
+            )
+                .into_response()
         }
     }
 }

@@ -23,35 +23,69 @@ use crate::words::arm_from_wire;
 type Metric = (&'static str, &'static str);
 
 // The table. Methods come from reports, of which there are at most 1,000.
-const WEIGHT: Metric = ("cutover_weight_ratio", "Share of calls that the candidate answers");
-const STEP: Metric = ("cutover_ramp_step", "Index of the ramp's step, -1 before the first");
+const WEIGHT: Metric = (
+    "cutover_weight_ratio",
+    "Share of calls that the candidate answers",
+);
+const STEP: Metric = (
+    "cutover_ramp_step",
+    "Index of the ramp's step, -1 before the first",
+);
 const PHASE: Metric = ("cutover_ramp_phase", "1 for the phase that the ramp is in");
 const VERDICT: Metric = ("cutover_verdict", "1 for what the evidence says");
 const CALLS: Metric = ("cutover_calls", "Primary calls ended");
 const FAILURES: Metric = ("cutover_failures", "Primary calls that failed");
 const SHADOWS: Metric = ("cutover_shadow_calls", "Shadow calls ended");
-const LATENCY: Metric = ("cutover_latency_seconds", "Quantiles of primary and shadow calls");
+const LATENCY: Metric = (
+    "cutover_latency_seconds",
+    "Quantiles of primary and shadow calls",
+);
 const COMPARED: Metric = ("cutover_pairs_compared", "Pairs compared");
 const MISMATCHED: Metric = ("cutover_pairs_mismatched", "Pairs that differ");
-const NOT_COMPARED: Metric = ("cutover_pairs_not_compared", "Pairs that could not be compared");
+const NOT_COMPARED: Metric = (
+    "cutover_pairs_not_compared",
+    "Pairs that could not be compared",
+);
 const TRACES: Metric = ("cutover_trace_pairs_compared", "Pairs of traces compared");
-const TRACES_DIFFER: Metric = ("cutover_trace_pairs_mismatched", "Pairs of traces that differ");
+const TRACES_DIFFER: Metric = (
+    "cutover_trace_pairs_mismatched",
+    "Pairs of traces that differ",
+);
 const INCOMPLETE: Metric = ("cutover_trace_pairs_incomplete", "Pairs of traces given up");
 const GENERATION: Metric = ("cutover_generation", "Generation of the newest route table");
 const EPOCH: Metric = ("cutover_epoch", "Epoch of the evidence");
 const PROXIES: Metric = ("cutover_proxies", "Proxies whose stream is open");
-const BEHIND: Metric = ("cutover_proxies_behind", "Of these, proxies without the newest table");
-const MANIFEST: Metric = ("cutover_manifest_valid", "1 if the manifest on disk is in force");
+const BEHIND: Metric = (
+    "cutover_proxies_behind",
+    "Of these, proxies without the newest table",
+);
+const MANIFEST: Metric = (
+    "cutover_manifest_valid",
+    "1 if the manifest on disk is in force",
+);
 const SPANS: Metric = ("cutover_spans_received", "Spans taken in");
 const REJECTED: Metric = ("cutover_spans_rejected", "Spans with ids that are not ids");
-const DROPPED: Metric = ("cutover_spans_dropped", "Spans dropped before they were paired");
-const TURNED_AWAY: Metric = ("cutover_exports_turned_away", "Exports answered with UNAVAILABLE");
+const DROPPED: Metric = (
+    "cutover_spans_dropped",
+    "Spans dropped before they were paired",
+);
+const TURNED_AWAY: Metric = (
+    "cutover_exports_turned_away",
+    "Exports answered with UNAVAILABLE",
+);
 const ARM_CPU: Metric = ("cutover_arm_cpu_seconds", "CPU used by the arm's processes");
-const ARM_MEMORY: Metric = ("cutover_arm_memory_bytes", "Resident memory of the arm's processes");
+const ARM_MEMORY: Metric = (
+    "cutover_arm_memory_bytes",
+    "Resident memory of the arm's processes",
+);
 
 /// Answers a scrape.
 pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
-    let dropped = shared.dropped_spans.lock().map(|dropped| *dropped).unwrap_or_default();
+    let dropped = shared
+        .dropped_spans
+        .lock()
+        .map(|dropped| *dropped)
+        .unwrap_or_default();
     let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
     let state = Scrape {
         status: status(&mut shared.core(), shared.moment()),
@@ -89,7 +123,13 @@ struct Scrape {
 type Point = (Vec<(&'static str, String)>, f64);
 
 fn at(labels: &[(&'static str, &str)], value: f64) -> Point {
-    (labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(), value)
+    (
+        labels
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect(),
+        value,
+    )
 }
 
 fn gauge(to: &mut DescriptorEncoder<'_>, metric: Metric, points: Vec<Point>) -> fmt::Result {
@@ -118,7 +158,9 @@ impl Collector for Scrape {
         self.arms(to)?;
         self.processes(to)?;
         let connected = || self.status.proxies.iter().filter(|proxy| proxy.connected);
-        let behind = connected().filter(|p| p.applied_generation < self.status.generation).count();
+        let behind = connected()
+            .filter(|p| p.applied_generation < self.status.generation)
+            .count();
         let valid = f64::from(u8::from(self.status.manifest_error.is_empty()));
         gauge(to, GENERATION, vec![at(&[], self.status.generation as f64)])?;
         gauge(to, EPOCH, vec![at(&[], self.status.epoch as f64)])?;
@@ -128,7 +170,10 @@ impl Collector for Scrape {
         counter(to, SPANS, vec![at(&[], self.received as f64)])?;
         counter(to, REJECTED, vec![at(&[], self.rejected as f64)])?;
         counter(to, TURNED_AWAY, vec![at(&[], self.turned_away as f64)])?;
-        let dropped = self.dropped.iter().map(|(why, n)| at(&[("reason", why)], *n as f64));
+        let dropped = self
+            .dropped
+            .iter()
+            .map(|(why, n)| at(&[("reason", why)], *n as f64));
         counter(to, DROPPED, dropped.collect())
     }
 }
@@ -142,7 +187,9 @@ impl Scrape {
             let value = |index: usize| f64::from(u8::from(index == now));
             let scope = ("scope", ramp.scope.as_str());
             let names = names.iter().enumerate();
-            names.map(|(index, name)| at(&[scope, (label, name)], value(index))).collect()
+            names
+                .map(|(index, name)| at(&[scope, (label, name)], value(index)))
+                .collect()
         };
         let phases = ["progressing", "paused", "degraded", "healthy"];
         let phase = |ramp| one_of(ramp, "phase", &phases, index(ramp.phase));
@@ -158,25 +205,46 @@ impl Scrape {
     fn methods(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let methods = &self.status.methods;
         let each = |value: fn(&wire::MethodStatus) -> f64| -> Vec<Point> {
-            methods.iter().map(|m| at(&[("method", &m.method)], value(m))).collect()
+            methods
+                .iter()
+                .map(|m| at(&[("method", &m.method)], value(m)))
+                .collect()
         };
         let by_reason = |of: fn(&wire::MethodStatus) -> Vec<(&String, u64)>| -> Vec<Point> {
-            let points = methods.iter().flat_map(|m| of(m).into_iter().map(move |point| (m, point)));
+            let points = methods
+                .iter()
+                .flat_map(|m| of(m).into_iter().map(move |point| (m, point)));
             let point = |(m, (reason, n)): (&wire::MethodStatus, (&String, u64))| {
                 at(&[("method", &m.method), ("reason", reason)], n as f64)
             };
             points.map(point).collect()
         };
         gauge(to, WEIGHT, each(|m| f64::from(m.weight_bp) / 10_000.0))?;
-        counter(to, COMPARED, each(|m| m.pairs.as_ref().map_or(0, |p| p.compared) as f64))?;
-        counter(to, MISMATCHED, each(|m| m.pairs.as_ref().map_or(0, |p| p.mismatched) as f64))?;
+        counter(
+            to,
+            COMPARED,
+            each(|m| m.pairs.as_ref().map_or(0, |p| p.compared) as f64),
+        )?;
+        counter(
+            to,
+            MISMATCHED,
+            each(|m| m.pairs.as_ref().map_or(0, |p| p.mismatched) as f64),
+        )?;
         let not_compared = by_reason(|m| {
             let reasons = m.pairs.iter().flat_map(|pairs| &pairs.not_compared);
             reasons.map(|(reason, n)| (reason, *n)).collect()
         });
         counter(to, NOT_COMPARED, not_compared)?;
-        counter(to, TRACES, each(|m| m.traces.as_ref().map_or(0, |t| t.compared) as f64))?;
-        counter(to, TRACES_DIFFER, each(|m| m.traces.as_ref().map_or(0, |t| t.mismatched) as f64))?;
+        counter(
+            to,
+            TRACES,
+            each(|m| m.traces.as_ref().map_or(0, |t| t.compared) as f64),
+        )?;
+        counter(
+            to,
+            TRACES_DIFFER,
+            each(|m| m.traces.as_ref().map_or(0, |t| t.mismatched) as f64),
+        )?;
         let incomplete = by_reason(|m| {
             let reasons = m.traces.iter().flat_map(|traces| &traces.incomplete);
             reasons.map(|(reason, n)| (reason, *n)).collect()
@@ -187,7 +255,9 @@ impl Scrape {
     fn arms(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let arms = || {
             self.status.methods.iter().flat_map(|m| {
-                m.arms.iter().filter_map(move |arm| Some((m, arm_from_wire(arm.arm)?, arm)))
+                m.arms
+                    .iter()
+                    .filter_map(move |arm| Some((m, arm_from_wire(arm.arm)?, arm)))
             })
         };
         let each = |value: fn(&wire::ArmStatus) -> u64| -> Vec<Point> {
@@ -202,8 +272,14 @@ impl Scrape {
         counter(to, SHADOWS, each(|arm| arm.shadow_calls))?;
         let mut quantiles = Vec::new();
         for (method, arm, status) in arms() {
-            let Some(latency) = status.latency.filter(|latency| latency.count > 0) else { continue };
-            let values = [("0.5", latency.p50_us), ("0.9", latency.p90_us), ("0.99", latency.p99_us)];
+            let Some(latency) = status.latency.filter(|latency| latency.count > 0) else {
+                continue;
+            };
+            let values = [
+                ("0.5", latency.p50_us),
+                ("0.9", latency.p90_us),
+                ("0.99", latency.p99_us),
+            ];
             for (quantile, us) in values {
                 let method = ("method", method.method.as_str());
                 let labels = [method, ("arm", arm.as_str()), ("quantile", quantile)];

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cutover_proto::cutover::v1 as wire;
 use futures_util::Stream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::shared::Shared;
 use crate::status::status;
@@ -23,33 +24,56 @@ pub(super) enum Pace {
     Steady,
 }
 
-/// The states, until shutdown.
-pub(super) fn states(shared: Arc<Shared>, pace: Pace) -> impl Stream<Item = wire::Status> + Send {
+/// The states, until shutdown; nothing where too many watch already.
+pub(super) fn states(
+    shared: Arc<Shared>,
+    pace: Pace,
+) -> Option<impl Stream<Item = wire::Status> + Send> {
+    let place = shared.watchers.clone().try_acquire_owned().ok()?;
     let changes = shared.changes();
-    let first = true;
-    futures_util::stream::unfold((shared, changes, first), move |(shared, mut changes, first)| {
-        async move {
-            if !first {
-                let longest = match pace {
-                    Pace::OnChange => None,
-                    Pace::Steady => Some(AT_LEAST_EVERY - AT_MOST_EVERY),
-                };
-                let next = async {
-                    tokio::time::sleep(AT_MOST_EVERY).await;
-                    match longest {
-                        // Whether it changed or the time has passed is the same here.
-                        Some(longest) => _ = tokio::time::timeout(longest, changes.changed()).await,
-                        None => _ = changes.changed().await,
-                    }
-                };
-                tokio::select! {
-                    () = shared.shutdown.cancelled() => return None,
-                    () = next => {}
-                }
+    let start = Watcher {
+        shared,
+        changes,
+        first: true,
+        _place: place,
+    };
+    Some(futures_util::stream::unfold(start, move |watcher| {
+        watcher.next(pace)
+    }))
+}
+
+/// One who watches.
+struct Watcher {
+    shared: Arc<Shared>,
+    changes: watch::Receiver<u64>,
+    first: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Watcher {
+    async fn next(mut self, pace: Pace) -> Option<(wire::Status, Watcher)> {
+        if !self.first {
+            let shutdown = self.shared.shutdown.clone();
+            tokio::select! {
+                () = shutdown.cancelled() => return None,
+                () = self.due(pace) => {}
             }
-            changes.mark_unchanged();
-            let state = status(&mut shared.core(), shared.moment());
-            Some((state, (shared, changes, false)))
         }
-    })
+        self.first = false;
+        self.changes.mark_unchanged();
+        let state = status(&mut self.shared.core(), self.shared.moment());
+        Some((state, self))
+    }
+
+    async fn due(&mut self, pace: Pace) {
+        tokio::time::sleep(AT_MOST_EVERY).await;
+        // Whether the state has changed, the time has passed or all is over: the next one is due.
+        match pace {
+            Pace::OnChange => _ = self.changes.changed().await,
+            Pace::Steady => {
+                let rest = AT_LEAST_EVERY - AT_MOST_EVERY;
+                _ = tokio::time::timeout(rest, self.changes.changed()).await;
+            }
+        }
+    }
 }

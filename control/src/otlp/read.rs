@@ -36,7 +36,11 @@ pub(super) fn spans(request: ExportTraceServiceRequest) -> Spans {
     let mut read = Spans::default();
     for resource in request.resource_spans {
         let sender = arm_of(resource.resource.as_ref());
-        for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+        for span in resource
+            .scope_spans
+            .into_iter()
+            .flat_map(|scope| scope.spans)
+        {
             match read_span(span) {
                 Ok(span) => read.spans.push(Received { span, sender }),
                 Err(reason) => {
@@ -53,9 +57,17 @@ pub(super) fn spans(request: ExportTraceServiceRequest) -> Spans {
 pub(super) fn readings(request: &ExportMetricsServiceRequest) -> Vec<(ProcessKey, Reading)> {
     let mut readings: BTreeMap<ProcessKey, Reading> = BTreeMap::new();
     for resource in &request.resource_metrics {
-        let Some(arm) = arm_of(resource.resource.as_ref()) else { continue };
-        let reading = readings.entry((arm, instance_of(resource.resource.as_ref()))).or_default();
-        for metric in resource.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
+        let Some(arm) = arm_of(resource.resource.as_ref()) else {
+            continue;
+        };
+        let reading = readings
+            .entry((arm, instance_of(resource.resource.as_ref())))
+            .or_default();
+        for metric in resource
+            .scope_metrics
+            .iter()
+            .flat_map(|scope| &scope.metrics)
+        {
             let points = match &metric.data {
                 Some(Data::Sum(sum)) => &sum.data_points,
                 Some(Data::Gauge(gauge)) => &gauge.data_points,
@@ -79,8 +91,14 @@ pub(super) fn readings(request: &ExportMetricsServiceRequest) -> Vec<(ProcessKey
 }
 
 fn read_span(span: otlp::Span) -> Result<Span, &'static str> {
-    let trace_id: [u8; 16] = span.trace_id.try_into().map_err(|_| "trace_id is not 16 bytes")?;
-    let span_id: [u8; 8] = span.span_id.try_into().map_err(|_| "span_id is not 8 bytes")?;
+    let trace_id: [u8; 16] = span
+        .trace_id
+        .try_into()
+        .map_err(|_| "trace_id is not 16 bytes")?;
+    let span_id: [u8; 8] = span
+        .span_id
+        .try_into()
+        .map_err(|_| "span_id is not 8 bytes")?;
     if trace_id == [0; 16] || span_id == [0; 8] {
         return Err("trace_id or span_id is all zeros");
     }
@@ -104,7 +122,9 @@ fn read_span(span: otlp::Span) -> Result<Span, &'static str> {
         start_ns: span.start_time_unix_nano,
         // A clock that went back must not make a duration of centuries.
         end_ns: span.end_time_unix_nano.max(span.start_time_unix_nano),
-        error: span.status.is_some_and(|status| status.code == i32::from(StatusCode::Error)),
+        error: span
+            .status
+            .is_some_and(|status| status.code == i32::from(StatusCode::Error)),
         attributes: attributes(span.attributes),
     })
 }
@@ -112,7 +132,15 @@ fn read_span(span: otlp::Span) -> Result<Span, &'static str> {
 /// The attributes, the proxy's and those of the conventions first where there are too many.
 fn attributes(mut given: Vec<KeyValue>) -> Vec<(String, String)> {
     if given.len() > MAX_ATTRIBUTES {
-        let wanted = ["cutover.", "rpc.", "db.", "http.", "messaging.", "server.", "url."];
+        let wanted = [
+            "cutover.",
+            "rpc.",
+            "db.",
+            "http.",
+            "messaging.",
+            "server.",
+            "url.",
+        ];
         given.sort_by_key(|pair| !wanted.iter().any(|prefix| pair.key.starts_with(prefix)));
         given.truncate(MAX_ATTRIBUTES);
     }
@@ -148,10 +176,12 @@ fn arm_of(resource: Option<&Resource>) -> Option<Arm> {
 
 /// What tells processes of one arm apart.
 fn instance_of(resource: Option<&Resource>) -> String {
-    let parts = ["service.instance.id", "host.name", "process.pid"].into_iter().filter_map(|key| {
-        let pair = resource?.attributes.iter().find(|pair| pair.key == key)?;
-        text_of(pair.value.clone()?)
-    });
+    let parts = ["service.instance.id", "host.name", "process.pid"]
+        .into_iter()
+        .filter_map(|key| {
+            let pair = resource?.attributes.iter().find(|pair| pair.key == key)?;
+            text_of(pair.value.clone()?)
+        });
     shortened(parts.collect::<Vec<_>>().join("/"))
 }
 
@@ -171,13 +201,25 @@ mod tests {
 
     fn pair(key: &str, value: Value) -> KeyValue {
         let value = Some(AnyValue { value: Some(value) });
-        KeyValue { key: key.into(), value, ..KeyValue::default() }
+        KeyValue {
+            key: key.into(),
+            value,
+            ..KeyValue::default()
+        }
     }
 
     fn export(span: otlp::Span) -> Spans {
-        let scope = otlp::ScopeSpans { spans: vec![span], ..Default::default() };
-        let resource = otlp::ResourceSpans { scope_spans: vec![scope], ..Default::default() };
-        spans(ExportTraceServiceRequest { resource_spans: vec![resource] })
+        let scope = otlp::ScopeSpans {
+            spans: vec![span],
+            ..Default::default()
+        };
+        let resource = otlp::ResourceSpans {
+            scope_spans: vec![scope],
+            ..Default::default()
+        };
+        spans(ExportTraceServiceRequest {
+            resource_spans: vec![resource],
+        })
     }
 
     #[test]
@@ -189,10 +231,22 @@ mod tests {
         };
         assert_eq!(export(good()).spans.len(), 1);
         for bad in [
-            otlp::Span { trace_id: vec![1; 15], ..good() },
-            otlp::Span { trace_id: vec![0; 16], ..good() },
-            otlp::Span { span_id: vec![], ..good() },
-            otlp::Span { parent_span_id: vec![3; 9], ..good() },
+            otlp::Span {
+                trace_id: vec![1; 15],
+                ..good()
+            },
+            otlp::Span {
+                trace_id: vec![0; 16],
+                ..good()
+            },
+            otlp::Span {
+                span_id: vec![],
+                ..good()
+            },
+            otlp::Span {
+                parent_span_id: vec![3; 9],
+                ..good()
+            },
         ] {
             let read = export(bad);
             assert_eq!((read.spans.len(), read.rejected), (0, 1));
@@ -202,8 +256,9 @@ mod tests {
 
     #[test]
     fn bounds_what_it_keeps_of_a_hostile_span() {
-        let mut attributes: Vec<KeyValue> =
-            (0..10_000).map(|n| pair(&format!("x{n}"), Value::IntValue(n))).collect();
+        let mut attributes: Vec<KeyValue> = (0..10_000)
+            .map(|n| pair(&format!("x{n}"), Value::IntValue(n)))
+            .collect();
         attributes.push(pair("rpc.method", Value::StringValue("é".repeat(5_000))));
         let read = export(otlp::Span {
             trace_id: vec![1; 16],
@@ -215,7 +270,10 @@ mod tests {
             ..otlp::Span::default()
         });
         let span = &read.spans[0].span;
-        assert_eq!((span.attributes.len(), span.name.len()), (MAX_ATTRIBUTES, MAX_TEXT_BYTES));
+        assert_eq!(
+            (span.attributes.len(), span.name.len()),
+            (MAX_ATTRIBUTES, MAX_TEXT_BYTES)
+        );
         assert_eq!(span.attributes[0].0, "rpc.method");
         assert_eq!(span.end_ns, span.start_ns);
     }
@@ -227,15 +285,24 @@ mod tests {
             value: Some(number_data_point::Value::AsDouble(value)),
             ..Default::default()
         };
-        let sum = metrics::Sum { data_points: vec![point(1.5), point(0.5)], ..Default::default() };
+        let sum = metrics::Sum {
+            data_points: vec![point(1.5), point(0.5)],
+            ..Default::default()
+        };
         let metric = metrics::Metric {
             name: "process.cpu.time".into(),
             data: Some(Data::Sum(sum)),
             ..Default::default()
         };
-        let scope = metrics::ScopeMetrics { metrics: vec![metric], ..Default::default() };
+        let scope = metrics::ScopeMetrics {
+            metrics: vec![metric],
+            ..Default::default()
+        };
         let arm = pair(ARM, Value::StringValue("legacy".into()));
-        let resource = Resource { attributes: vec![arm], ..Default::default() };
+        let resource = Resource {
+            attributes: vec![arm],
+            ..Default::default()
+        };
         let mut resource_metrics = metrics::ResourceMetrics {
             resource: Some(resource),
             scope_metrics: vec![scope],
@@ -246,8 +313,14 @@ mod tests {
         };
         let read = readings(&request(&resource_metrics));
         assert_eq!(read.len(), 1);
-        assert_eq!((read[0].0.0, read[0].1.cpu_seconds), (Arm::Legacy, Some(2.0)));
+        assert_eq!(
+            (read[0].0.0, read[0].1.cpu_seconds),
+            (Arm::Legacy, Some(2.0))
+        );
         resource_metrics.resource = None;
-        assert!(readings(&request(&resource_metrics)).is_empty(), "of no arm");
+        assert!(
+            readings(&request(&resource_metrics)).is_empty(),
+            "of no arm"
+        );
     }
 }

@@ -17,23 +17,35 @@ fn span(id: u8, parent: Option<SpanId>, kind: SpanKind, attributes: &[(&str, &st
         start_ns: u64::from(id) * 1_000,
         end_ns: u64::from(id) * 1_000 + 500,
         error: false,
-        attributes: attributes.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+        attributes: attributes
+            .iter()
+            .map(|(k, v)| ((*k).into(), (*v).into()))
+            .collect(),
     }
 }
 
 fn root(id: u8, server: SpanId, arm: &str, role: &str) -> Received {
     let attributes = [(ARM, arm), (ROLE, role), ("rpc.method", "a.B/C")];
-    Received { span: span(id, Some(server), SpanKind::Client, &attributes), sender: None }
+    Received {
+        span: span(id, Some(server), SpanKind::Client, &attributes),
+        sender: None,
+    }
 }
 
 fn inner(id: u8, parent: u8, arm: Arm) -> Received {
-    Received { span: span(id, Some([parent; 8]), SpanKind::Server, &[]), sender: Some(arm) }
+    Received {
+        span: span(id, Some([parent; 8]), SpanKind::Server, &[]),
+        sender: Some(arm),
+    }
 }
 
 /// A mirrored call: two roots, a server span below each, a database span below that.
 fn call() -> Vec<Received> {
     vec![
-        Received { span: span(1, None, SpanKind::Server, &[]), sender: None },
+        Received {
+            span: span(1, None, SpanKind::Server, &[]),
+            sender: None,
+        },
         root(2, SERVER, "legacy", "primary"),
         root(3, SERVER, "candidate", "shadow"),
         inner(20, 2, Arm::Legacy),
@@ -44,10 +56,12 @@ fn call() -> Vec<Received> {
 }
 
 fn pairs(outcomes: &[Outcome]) -> Vec<&Pair> {
-    let pair = |outcome| match outcome {
-        &Outcome::Pair(ref pair) => Some(&**pair),
-        Outcome::Incomplete { .. } => None,
-    };
+    fn pair(outcome: &Outcome) -> Option<&Pair> {
+        match outcome {
+            Outcome::Pair(pair) => Some(&**pair),
+            Outcome::Incomplete { .. } => None,
+        }
+    }
     outcomes.iter().filter_map(pair).collect()
 }
 
@@ -82,15 +96,29 @@ fn pairs_both_arms_after_two_quiet_seconds_in_any_order_and_once() {
         let mut pairing = fill(repeated.clone());
         assert!(pairing.sweep(at(1.9)).is_empty());
         let outcomes = pairing.sweep(at(2.0));
-        let [pair] = pairs(&outcomes)[..] else { panic!("{outcomes:?}") };
-        assert_eq!((pair.method.as_str(), pair.primary), ("/a.B/C", Arm::Legacy));
+        let [pair] = pairs(&outcomes)[..] else {
+            panic!("{outcomes:?}")
+        };
+        assert_eq!(
+            (pair.method.as_str(), pair.primary),
+            ("/a.B/C", Arm::Legacy)
+        );
         let ids = |tree: &Tree| tree.below.iter().map(|s| s.span_id[0]).collect::<Vec<_>>();
-        assert_eq!((ids(&pair.legacy), ids(&pair.candidate)), (vec![20, 21], vec![30, 31]));
+        assert_eq!(
+            (ids(&pair.legacy), ids(&pair.candidate)),
+            (vec![20, 21], vec![30, 31])
+        );
         for span in repeated {
             pairing.add(span, at(3.0));
         }
-        assert!(pairing.sweep(at(60.0)).is_empty(), "an export that comes again counts once");
-        assert_eq!((pairing.spans, pairing.bytes, pairing.traces.len()), (0, 0, 0));
+        assert!(
+            pairing.sweep(at(60.0)).is_empty(),
+            "an export that comes again counts once"
+        );
+        assert_eq!(
+            (pairing.spans, pairing.bytes, pairing.traces.len()),
+            (0, 0, 0)
+        );
     }
 }
 
@@ -144,7 +172,10 @@ fn two_calls_in_one_trace_are_two_pairs() {
 
 #[test]
 fn memory_is_bounded_and_what_is_evicted_is_counted() {
-    let bounds = Bounds { max_spans: 10, ..Bounds::default() };
+    let bounds = Bounds {
+        max_spans: 10,
+        ..Bounds::default()
+    };
     let mut pairing = Pairing::new(bounds);
     for mut received in call() {
         pairing.add(received.clone(), at(0.0));
@@ -160,7 +191,10 @@ fn memory_is_bounded_and_what_is_evicted_is_counted() {
 
 #[test]
 fn a_trace_of_too_many_spans_is_given_up() {
-    let mut pairing = Pairing::new(Bounds { max_spans_per_trace: 5, ..Bounds::default() });
+    let mut pairing = Pairing::new(Bounds {
+        max_spans_per_trace: 5,
+        ..Bounds::default()
+    });
     for received in call() {
         pairing.add(received, at(0.0));
     }

@@ -36,7 +36,10 @@ fn climbs_step_by_step_to_the_last_and_stays_watched() {
     assert_eq!(state.phase, Phase::Healthy);
     assert_eq!(tick(&mut state, &ramp, VerdictKind::Advance), None);
     let transition = tick(&mut state, &ramp, VerdictKind::Rollback).unwrap();
-    assert_eq!((transition.from, transition.to), (Weight::FULL, Weight::ZERO));
+    assert_eq!(
+        (transition.from, transition.to),
+        (Weight::FULL, Weight::ZERO)
+    );
 }
 
 #[test]
@@ -46,7 +49,10 @@ fn holds_a_step_for_its_time_but_rolls_back_at_once() {
     tick(&mut state, &ramp, VerdictKind::Advance).unwrap();
     state.held = Duration::from_millis(9_999);
     assert_eq!(tick(&mut state, &ramp, VerdictKind::Advance), None);
-    assert_eq!(tick(&mut state, &ramp, VerdictKind::Rollback).unwrap().to, Weight::ZERO);
+    assert_eq!(
+        tick(&mut state, &ramp, VerdictKind::Rollback).unwrap().to,
+        Weight::ZERO
+    );
 }
 
 #[test]
@@ -54,7 +60,11 @@ fn is_held_back_only_from_advancing() {
     let ramp = plan(OnFailure::Rollback);
     let mut state = RampState::new(0);
     assert_eq!(state.tick(&ramp, VerdictKind::Advance, "", true, 0), None);
-    assert!(state.tick(&ramp, VerdictKind::Rollback, "", true, 0).is_some());
+    assert!(
+        state
+            .tick(&ramp, VerdictKind::Rollback, "", true, 0)
+            .is_some()
+    );
 }
 
 #[test]
@@ -63,14 +73,27 @@ fn a_rollback_is_latched_until_a_person_resumes_it_with_fresh_evidence() {
     let mut state = RampState::new(0);
     tick(&mut state, &ramp, VerdictKind::Advance).unwrap();
     tick(&mut state, &ramp, VerdictKind::Rollback).unwrap();
-    assert_eq!((state.phase, state.step, state.reason.as_str()), (Phase::Degraded, None, "because"));
-    for verdict in [VerdictKind::Advance, VerdictKind::Rollback, VerdictKind::Wait] {
+    assert_eq!(
+        (state.phase, state.step, state.reason.as_str()),
+        (Phase::Degraded, None, "because")
+    );
+    for verdict in [
+        VerdictKind::Advance,
+        VerdictKind::Rollback,
+        VerdictKind::Wait,
+    ] {
         assert_eq!(tick(&mut state, &ramp, verdict), None);
     }
     assert!(state.apply(&ramp, Move::Promote, "", 0).is_err());
     let resumed = state.apply(&ramp, Move::Resume, "fixed", 0).unwrap();
-    assert_eq!((resumed.evidence, resumed.to), (Evidence::Restart, Weight::ZERO));
-    assert_eq!((state.phase, state.reason.as_str()), (Phase::Progressing, ""));
+    assert_eq!(
+        (resumed.evidence, resumed.to),
+        (Evidence::Restart, Weight::ZERO)
+    );
+    assert_eq!(
+        (state.phase, state.reason.as_str()),
+        (Phase::Progressing, "")
+    );
 }
 
 #[test]
@@ -93,19 +116,35 @@ fn a_paused_ramp_keeps_its_weight_and_still_rolls_back() {
     assert_eq!(tick(&mut state, &ramp, VerdictKind::Advance), None);
     assert_eq!(state.weight(&ramp.steps).percent(), 1.0);
     assert!(state.apply(&ramp, Move::Pause, "", 0).is_err());
-    assert_eq!(tick(&mut state, &ramp, VerdictKind::Rollback).unwrap().to, Weight::ZERO);
+    assert_eq!(
+        tick(&mut state, &ramp, VerdictKind::Rollback).unwrap().to,
+        Weight::ZERO
+    );
 }
 
 #[test]
 fn promotes_by_one_step_or_to_the_last_and_no_further() {
     let ramp = plan(OnFailure::Rollback);
     let mut state = RampState::new(0);
-    assert_eq!(state.apply(&ramp, Move::Promote, "", 0).unwrap().to.percent(), 1.0);
-    assert_eq!(state.apply(&ramp, Move::PromoteFull, "", 0).unwrap().to, Weight::FULL);
+    assert_eq!(
+        state
+            .apply(&ramp, Move::Promote, "", 0)
+            .unwrap()
+            .to
+            .percent(),
+        1.0
+    );
+    assert_eq!(
+        state.apply(&ramp, Move::PromoteFull, "", 0).unwrap().to,
+        Weight::FULL
+    );
     assert_eq!(state.phase, Phase::Healthy);
     assert!(state.apply(&ramp, Move::Promote, "", 0).is_err());
     assert!(state.apply(&ramp, Move::Resume, "", 0).is_err());
-    assert_eq!(state.apply(&ramp, Move::Abort, "no", 0).unwrap().to, Weight::ZERO);
+    assert_eq!(
+        state.apply(&ramp, Move::Abort, "no", 0).unwrap().to,
+        Weight::ZERO
+    );
     assert_eq!(state.phase, Phase::Degraded);
 }
 
@@ -116,14 +155,23 @@ fn finds_its_place_in_changed_steps_without_rising() {
     state.apply(&old, Move::Promote, "", 0).unwrap();
     state.apply(&old, Move::Promote, "", 0).unwrap();
     let mut new = plan(OnFailure::Rollback);
-    new.steps.insert(1, Step { weight: Weight::from_percent(20.0).unwrap(), hold: Duration::ZERO });
+    new.steps.insert(
+        1,
+        Step {
+            weight: Weight::from_percent(20.0).unwrap(),
+            hold: Duration::ZERO,
+        },
+    );
     state.refit(state.weight(&old.steps), &new);
     assert_eq!(state.weight(&new.steps).percent(), 50.0);
     let mut higher = plan(OnFailure::Rollback);
     higher.steps.remove(0);
     higher.steps[0].weight = Weight::from_percent(60.0).unwrap();
     state.refit(state.weight(&new.steps), &higher);
-    assert_eq!((state.step, state.weight(&higher.steps)), (None, Weight::ZERO));
+    assert_eq!(
+        (state.step, state.weight(&higher.steps)),
+        (None, Weight::ZERO)
+    );
 }
 
 #[test]
@@ -133,5 +181,8 @@ fn is_the_same_after_a_restart() {
     tick(&mut state, &ramp, VerdictKind::Advance).unwrap();
     state.held = Duration::from_millis(1_500);
     state.apply(&ramp, Move::Pause, "lunch", 0).unwrap();
-    assert_eq!(RampState::from_row(&state.row("*", &ramp.steps), &ramp), state);
+    assert_eq!(
+        RampState::from_row(&state.row("*", &ramp.steps), &ramp),
+        state
+    );
 }

@@ -68,7 +68,11 @@ pub(crate) fn save_trace_pair(
     pair: &wire::TracePair,
 ) -> rusqlite::Result<()> {
     let mismatched = !pair.differences.is_empty();
-    let most = if mismatched { MISMATCHED_PER_METHOD } else { MATCHED_PER_METHOD };
+    let most = if mismatched {
+        MISMATCHED_PER_METHOD
+    } else {
+        MATCHED_PER_METHOD
+    };
     let transaction = connection.transaction()?;
     transaction.execute(
         "INSERT INTO trace_pairs (method, mismatched, body) VALUES (?, ?, ?)",
@@ -111,7 +115,8 @@ pub(crate) fn list_trace_pairs(
 fn decoded<M: Message + Default>(
     rows: impl Iterator<Item = rusqlite::Result<Vec<u8>>>,
 ) -> rusqlite::Result<Vec<M>> {
-    rows.map(|body| Ok(M::decode(body?.as_slice()).unwrap_or_default())).collect()
+    rows.map(|body| Ok(M::decode(body?.as_slice()).unwrap_or_default()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -120,8 +125,10 @@ mod tests {
     use crate::store::Store;
 
     fn sample(id: u64, method: &str, paths: &[&str]) -> wire::Sample {
-        let difference =
-            |path: &&str| wire::Difference { path: (*path).to_owned(), ..Default::default() };
+        let difference = |path: &&str| wire::Difference {
+            path: (*path).to_owned(),
+            ..Default::default()
+        };
         wire::Sample {
             id,
             method: method.to_owned(),

@@ -81,8 +81,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<Found, PrepareError
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     if tables > 0 {
-        let answer: String =
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        let answer: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if answer != "ok" {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
             return Err(rusqlite::Error::SqliteFailure(code, Some(answer)).into());
@@ -101,5 +100,9 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<Found, PrepareError
     }
     // A write takes the exclusive lock now, so that a second process is told at its start.
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('opened', '1')", [])?;
-    Ok(if tables > 0 { Found::Kept } else { Found::Fresh })
+    Ok(if tables > 0 {
+        Found::Kept
+    } else {
+        Found::Fresh
+    })
 }

@@ -83,7 +83,10 @@ pub(crate) fn save_change(connection: &mut Connection, change: &Change) -> rusql
         ("fingerprint", change.fingerprint.clone()),
     ];
     for (key, value) in meta {
-        transaction.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", params![key, value])?;
+        transaction.execute(
+            "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+            params![key, value],
+        )?;
     }
     save_ramps(&transaction, &change.ramps)?;
     transaction.execute("DELETE FROM overrides", [])?;
@@ -113,7 +116,13 @@ pub(crate) fn save_snapshot(connection: &mut Connection, new: &Snapshot) -> rusq
     for proxy in &new.proxies {
         transaction.execute(
             "INSERT OR REPLACE INTO proxies VALUES (?, ?, ?, ?, ?)",
-            params![proxy.instance, proxy.sequence, proxy.host, proxy.version, proxy.retired],
+            params![
+                proxy.instance,
+                proxy.sequence,
+                proxy.host,
+                proxy.version,
+                proxy.retired
+            ],
         )?;
     }
     for instance in &new.folded {
@@ -122,7 +131,12 @@ pub(crate) fn save_snapshot(connection: &mut Connection, new: &Snapshot) -> rusq
     for row in &new.evidence {
         transaction.execute(
             "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?)",
-            params![epoch, row.instance, row.report.method, row.report.encode_to_vec()],
+            params![
+                epoch,
+                row.instance,
+                row.report.method,
+                row.report.encode_to_vec()
+            ],
         )?;
     }
     for (method, traces) in &new.traces {
@@ -204,19 +218,18 @@ pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Saved> {
     Ok(saved)
 }
 
-fn load_evidence(
-    connection: &Connection,
-    epoch: i64,
-    saved: &mut Saved,
-) -> rusqlite::Result<()> {
-    let unreadable = |what: &str| tracing::warn!(what, "a row of the store can't be read: left out");
-    let mut evidence =
-        connection.prepare("SELECT instance, body FROM evidence WHERE epoch = ?")?;
+fn load_evidence(connection: &Connection, epoch: i64, saved: &mut Saved) -> rusqlite::Result<()> {
+    let unreadable =
+        |what: &str| tracing::warn!(what, "a row of the store can't be read: left out");
+    let mut evidence = connection.prepare("SELECT instance, body FROM evidence WHERE epoch = ?")?;
     let mut rows = evidence.query([epoch])?;
     while let Some(row) = rows.next()? {
         let body: Vec<u8> = row.get(1)?;
         match wire::MethodReport::decode(body.as_slice()) {
-            Ok(report) => saved.evidence.push(EvidenceRow { instance: row.get(0)?, report }),
+            Ok(report) => saved.evidence.push(EvidenceRow {
+                instance: row.get(0)?,
+                report,
+            }),
             Err(_) => unreadable("evidence"),
         }
     }
@@ -287,16 +300,35 @@ mod tests {
             epoch: 4,
             fingerprint: "f".into(),
             ramps: vec![ramp.clone()],
-            overrides: vec![wire::Override { scope: "/a.B/C".into(), ..Default::default() }],
-            decisions: vec![wire::Decision { action: "advance".into(), ..Default::default() }],
+            overrides: vec![wire::Override {
+                scope: "/a.B/C".into(),
+                ..Default::default()
+            }],
+            decisions: vec![wire::Decision {
+                action: "advance".into(),
+                ..Default::default()
+            }],
         };
-        let report = wire::MethodReport { method: "/a.B/C".into(), ..Default::default() };
-        let row = EvidenceRow { instance: "x".into(), report };
-        let snapshot = Snapshot { epoch: 4, evidence: vec![row.clone()], ..Snapshot::default() };
+        let report = wire::MethodReport {
+            method: "/a.B/C".into(),
+            ..Default::default()
+        };
+        let row = EvidenceRow {
+            instance: "x".into(),
+            report,
+        };
+        let snapshot = Snapshot {
+            epoch: 4,
+            evidence: vec![row.clone()],
+            ..Snapshot::default()
+        };
 
         let (store, _, _) = Store::open(&path, 1).unwrap();
         store.call(move |c| save_change(c, &change)).await.unwrap();
-        store.call(move |c| save_snapshot(c, &snapshot)).await.unwrap();
+        store
+            .call(move |c| save_snapshot(c, &snapshot))
+            .await
+            .unwrap();
         drop(store);
 
         let (store, saved, _) = Store::open(&path, 2).unwrap();
@@ -305,6 +337,9 @@ mod tests {
         assert_eq!(saved.overrides.len(), 1);
         assert_eq!(saved.evidence, [row]);
         let decisions = store.call(|c| list_decisions(c, 10)).await.unwrap();
-        assert_eq!((decisions[0].id, decisions[0].action.as_str()), (1, "advance"));
+        assert_eq!(
+            (decisions[0].id, decisions[0].action.as_str()),
+            (1, "advance")
+        );
     }
 }

@@ -1,0 +1,236 @@
+//! Spans and metrics in, operation counters out.
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client as metrics_client;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::metrics::v1 as metrics;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{self as otlp, span::SpanKind};
+use tonic::Code;
+use tonic::codec::CompressionEncoding;
+
+use crate::support::{MANIFEST, METHOD, Plane};
+
+fn pair(key: &str, value: &str) -> KeyValue {
+    let value = Some(AnyValue {
+        value: Some(Value::StringValue(value.into())),
+    });
+    KeyValue {
+        key: key.into(),
+        value,
+        ..Default::default()
+    }
+}
+
+fn span(id: u8, parent: u8, kind: SpanKind, attributes: &[(&str, &str)]) -> otlp::Span {
+    otlp::Span {
+        trace_id: vec![9; 16],
+        span_id: vec![id; 8],
+        parent_span_id: if parent == 0 { vec![] } else { vec![parent; 8] },
+        name: format!("span {id}"),
+        kind: kind.into(),
+        start_time_unix_nano: u64::from(id) * 1_000_000,
+        end_time_unix_nano: u64::from(id) * 1_000_000 + 500_000,
+        attributes: attributes
+            .iter()
+            .map(|(key, value)| pair(key, value))
+            .collect(),
+        ..Default::default()
+    }
+}
+
+fn export(arm: Option<&str>, spans: Vec<otlp::Span>) -> ExportTraceServiceRequest {
+    let attributes = arm
+        .map(|arm| pair("cutover.arm", arm))
+        .into_iter()
+        .collect();
+    let resource = Some(Resource {
+        attributes,
+        ..Default::default()
+    });
+    let scope_spans = vec![otlp::ScopeSpans {
+        spans,
+        ..Default::default()
+    }];
+    let resource_spans = otlp::ResourceSpans {
+        resource,
+        scope_spans,
+        ..Default::default()
+    };
+    ExportTraceServiceRequest {
+        resource_spans: vec![resource_spans],
+    }
+}
+
+fn root(id: u8, arm: &str, role: &str) -> otlp::Span {
+    let attributes = [
+        ("cutover.arm", arm),
+        ("cutover.role", role),
+        ("rpc.method", METHOD),
+    ];
+    span(id, 1, SpanKind::Client, &attributes)
+}
+
+fn database(id: u8, parent: u8) -> otlp::Span {
+    let attributes = [
+        ("db.system.name", "sqlite"),
+        ("db.query.text", "SELECT * FROM places WHERE id = ?"),
+        ("db.operation.name", "SELECT"),
+        ("db.collection.name", "places"),
+    ];
+    span(id, parent, SpanKind::Client, &attributes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_of_both_arms_become_operation_counters() {
+    let plane = Plane::start(MANIFEST).await;
+    let mut client =
+        TraceServiceClient::new(plane.channel().await).send_compressed(CompressionEncoding::Gzip);
+    let candidate: Vec<otlp::Span> = std::iter::once(span(30, 3, SpanKind::Server, &[]))
+        .chain((31..36).map(|id| database(id, 30)))
+        .collect();
+    let legacy = vec![database(21, 20), span(20, 2, SpanKind::Server, &[])];
+    let proxy = vec![
+        root(3, "candidate", "shadow"),
+        root(2, "legacy", "primary"),
+        span(1, 0, SpanKind::Server, &[]),
+    ];
+    for request in [
+        export(Some("candidate"), candidate),
+        export(None, proxy),
+        export(Some("legacy"), legacy),
+    ] {
+        let answer = client.export(request).await.unwrap().into_inner();
+        assert!(answer.partial_success.is_none());
+    }
+    let compared = |status: &cutover_proto::cutover::v1::Status| {
+        let method = status
+            .methods
+            .iter()
+            .find(|method| method.method == METHOD)
+            .unwrap();
+        method
+            .traces
+            .as_ref()
+            .is_some_and(|traces| traces.compared == 1)
+    };
+    let status = plane.until(compared).await;
+    let method = status
+        .methods
+        .iter()
+        .find(|method| method.method == METHOD)
+        .unwrap();
+    let traces = method.traces.as_ref().unwrap();
+    assert_eq!(traces.mismatched, 1);
+    let [operation] = &traces.operations[..] else {
+        panic!("{traces:?}")
+    };
+    assert_eq!(
+        (operation.legacy_calls, operation.candidate_calls),
+        (1, 5),
+        "{operation:?}"
+    );
+    assert_eq!(operation.more_in_candidate, 1);
+    assert!(operation.n_plus_one, "{operation:?}");
+    assert!(operation.key.contains("places"), "{operation:?}");
+
+    let request = cutover_proto::cutover::v1::ListTracePairsRequest {
+        only_mismatched: true,
+        ..Default::default()
+    };
+    let mut operator = plane.operator().await;
+    let pairs = operator
+        .list_trace_pairs(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .pairs;
+    assert_eq!(pairs[0].trace_id, "09".repeat(16));
+    let depths: Vec<u32> = pairs[0].legacy.iter().map(|span| span.depth).collect();
+    assert_eq!((depths, pairs[0].candidate.len()), (vec![0, 1, 2], 7));
+    assert!(!pairs[0].differences.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_ids_are_told_and_oversize_is_resource_exhausted() {
+    let plane = Plane::start(MANIFEST).await;
+    let mut client = TraceServiceClient::new(plane.channel().await);
+    let bad = otlp::Span {
+        trace_id: vec![1; 3],
+        ..span(1, 0, SpanKind::Server, &[])
+    };
+    let good = span(2, 0, SpanKind::Server, &[]);
+    let answer = client
+        .export(export(None, vec![bad, good]))
+        .await
+        .unwrap()
+        .into_inner();
+    let partial = answer.partial_success.unwrap();
+    assert_eq!(partial.rejected_spans, 1);
+    assert!(partial.error_message.contains("trace_id"), "{partial:?}");
+
+    let huge = otlp::Span {
+        name: "n".repeat(4 << 20),
+        ..span(2, 0, SpanKind::Server, &[])
+    };
+    let request = export(None, vec![huge]);
+    let status = client.export(request.clone()).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    // A bomb: small on the wire, large inside.
+    let mut client = client.send_compressed(CompressionEncoding::Gzip);
+    let status = client.export(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_of_an_arm_become_its_process_status() {
+    let plane = Plane::start(MANIFEST).await;
+    let number = |value| metrics::number_data_point::Value::AsDouble(value);
+    let request = |seconds: f64, at_s: u64| {
+        let sum = |name: &str, value| metrics::Metric {
+            name: name.into(),
+            data: Some(metrics::metric::Data::Sum(metrics::Sum {
+                data_points: vec![metrics::NumberDataPoint {
+                    time_unix_nano: at_s * 1_000_000_000,
+                    value: Some(number(value)),
+                    ..Default::default()
+                }],
+                ..Default::default()
+            })),
+            ..Default::default()
+        };
+        let metrics = vec![
+            sum("process.cpu.time", seconds),
+            sum("process.memory.usage", 1e6),
+            sum("process.thread.count", 4.0),
+        ];
+        let attributes = vec![pair("cutover.arm", "candidate")];
+        ExportMetricsServiceRequest {
+            resource_metrics: vec![metrics::ResourceMetrics {
+                resource: Some(Resource {
+                    attributes,
+                    ..Default::default()
+                }),
+                scope_metrics: vec![metrics::ScopeMetrics {
+                    metrics,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+        }
+    };
+    let channel = plane.channel().await;
+    let mut client = metrics_client::MetricsServiceClient::new(channel);
+    client.export(request(1.0, 100)).await.unwrap();
+    client.export(request(3.5, 105)).await.unwrap();
+    let status = plane
+        .until(|s| s.processes.iter().any(|p| p.cpu_seconds == 3.5))
+        .await;
+    let process = &status.processes[0];
+    assert_eq!(
+        (process.cpu_cores, process.memory_bytes, process.threads),
+        (0.5, 1_000_000, 4)
+    );
+}
