@@ -136,3 +136,92 @@ fn may_write(method: &MethodDescriptor) -> bool {
     let options = method.method_descriptor_proto().options.as_ref();
     options.is_none_or(|o| o.idempotency_level() != IdempotencyLevel::NoSideEffects)
 }
+
+#[cfg(test)]
+mod tests {
+    use cutover_proto::gazetteer::FILE_DESCRIPTOR_SET;
+    use prost::Message;
+    use prost_reflect::prost_types::{FileDescriptorProto, FileDescriptorSet};
+
+    use super::*;
+    use crate::failure::Outcome;
+
+    /// The gazetteer's descriptors after a change to its own file.
+    fn pool(change: impl Fn(&mut FileDescriptorProto)) -> DescriptorPool {
+        let mut set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
+        let own = set
+            .file
+            .iter_mut()
+            .find(|file| file.package() == "gazetteer.v1");
+        change(own.unwrap());
+        DescriptorPool::from_file_descriptor_set(set).unwrap()
+    }
+
+    fn check(candidate: &DescriptorPool, expected: Outcome, says: &str) {
+        let mut list = List::default();
+        check_same(&pool(|_| ()), candidate, &mut list);
+        assert_eq!(list.outcome(), expected, "{}", list.text());
+        assert!(list.text().contains(says), "{}", list.text());
+    }
+
+    #[test]
+    fn equal_arms_are_good() {
+        check(&pool(|_| ()), Outcome::Good, "both arms have the same 7");
+    }
+
+    #[test]
+    fn names_the_method_that_an_arm_lacks() {
+        let candidate = pool(|file| file.service[0].method.retain(|m| m.name() != "GetPlace"));
+        let says = "/gazetteer.v1.GazetteerService/GetPlace is on the legacy only";
+        check(&candidate, Outcome::Bad, says);
+    }
+
+    #[test]
+    fn names_the_message_that_is_out_of_date() {
+        let candidate = pool(|file| {
+            let mut messages = file.message_type.iter_mut();
+            let message = messages.find(|m| m.name() == "GetPlaceResponse").unwrap();
+            message.field.last_mut().unwrap().number = Some(1000);
+        });
+        let says = "the arms' descriptors of gazetteer.v1.GetPlaceResponse differ";
+        check(&candidate, Outcome::Bad, says);
+    }
+
+    #[test]
+    fn names_a_disagreement_on_streams() {
+        let candidate = pool(|file| {
+            let mut methods = file.service[0].method.iter_mut();
+            methods
+                .find(|m| m.name() == "ListPlaces")
+                .unwrap()
+                .server_streaming = Some(false);
+        });
+        check(
+            &candidate,
+            Outcome::Bad,
+            "the arms disagree on what is streamed",
+        );
+    }
+
+    #[test]
+    fn notes_a_write_that_a_rule_would_mirror() {
+        let text = r#"
+apiVersion: cutover.dev/v1alpha1
+kind: Cutover
+metadata: { name: m }
+spec:
+  legacy: { url: "http://127.0.0.1:1" }
+  candidate: { url: "http://127.0.0.1:2" }
+  rules: [{ mirror: { percent: 100 } }]
+"#;
+        let manifest = Manifest::parse("m.yaml", text).unwrap();
+        let mut list = List::default();
+        check_rules("m.yaml", &manifest, &pool(|_| ()), &mut list);
+        assert_eq!(list.outcome(), Outcome::Good);
+        assert!(
+            list.text()
+                .contains("RecordVisit is not marked NO_SIDE_EFFECTS")
+        );
+        assert!(!list.text().contains("GetPlace"), "{}", list.text());
+    }
+}
