@@ -3,6 +3,7 @@
 //! A call goes `server → calls → service → domain` (answers from memory) or `→ store` (answers
 //! from the database); `errors` makes every status, `telemetry` every span.
 
+mod allocator;
 mod calls;
 pub mod config;
 pub mod domain;

@@ -19,6 +19,7 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 
+use crate::allocator;
 use crate::calls::Calls;
 use crate::config::Config;
 use crate::service::Gazetteer;
@@ -44,7 +45,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to wait after a connection could not be accepted, such as for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Threads that wait for the database: all connections of the store, and some to spare.
-const MAX_BLOCKING_THREADS: usize = 64;
+const MAX_BLOCKING_THREADS: usize = 32;
 /// How long the last spans and metrics may take each.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -91,6 +92,7 @@ pub fn run<S: GazetteerService>(
     config: &Config,
     wrap: impl FnOnce(Gazetteer) -> S,
 ) -> Result<(), ServeError> {
+    allocator::limit_arenas();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = config.threads {
         runtime.worker_threads(threads.get());

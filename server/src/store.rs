@@ -36,7 +36,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections for short reads.
 const MAX_READERS: usize = 4;
 /// Connections for streams of places, and so how many of them run at once; others wait.
-const MAX_LISTERS: usize = 32;
+const MAX_LISTERS: usize = 16;
 /// SQLite has one writer at a time.
 const MAX_WRITERS: usize = 1;
 /// Pages read ahead of a client of a stream.

@@ -201,3 +201,98 @@ impl IndexBuilder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::suggest::{Prefix, suggest};
+
+    fn place(id: i64, name: &str, population: i64) -> Place<&str> {
+        Place {
+            id: PlaceId::new(id).unwrap(),
+            name,
+            country: CountryCode::new("AD").unwrap(),
+            timezone: "Europe/Andorra",
+            position: Position::new(42.5, 1.5).unwrap(),
+            population,
+        }
+    }
+
+    fn built(places: &[(i64, &[&str], i64)]) -> Index {
+        let mut builder = IndexBuilder::default();
+        for (id, names, population) in places {
+            builder
+                .push_place(&place(*id, names[0], *population))
+                .unwrap();
+            for name in &names[1..] {
+                builder.push_name(name).unwrap();
+            }
+        }
+        builder.finish()
+    }
+
+    #[test]
+    fn searches_no_name_that_is_empty_or_known_already() {
+        let index = built(&[
+            (1, &["\u{301}", "Oß", "OSS", "os", " Oss"], 5),
+            (2, &["oss"], 5),
+        ]);
+        let names = |place| -> Vec<_> {
+            index
+                .names_of_place(place)
+                .map(|name| index.name(name))
+                .collect()
+        };
+        assert_eq!(names(0), ["Oß", "os"]);
+        assert_eq!(names(1), ["oss"]);
+        assert_eq!(index.place(0).name, "\u{301}");
+        assert_eq!((index.place_count(), index.name_count()), (2, 3));
+    }
+
+    #[test]
+    fn refuses_places_that_are_not_in_order() {
+        let mut builder = IndexBuilder::default();
+        assert_eq!(builder.push_name("too soon"), Err(IndexError::Order));
+        builder.push_place(&place(2, "b", 0)).unwrap();
+        assert_eq!(
+            builder.push_place(&place(2, "b", 0)),
+            Err(IndexError::Order)
+        );
+        assert_eq!(
+            builder.push_place(&place(1, "a", 0)),
+            Err(IndexError::Order)
+        );
+    }
+
+    fn check_suggestions(prefix: &str, limit: usize, expected: &[(i64, &str)]) {
+        let index = built(&[
+            (1, &["Rome", "ROMA"], 10),
+            (2, &["Romans", "Rom\u{E4}ns-sur-Is\u{E8}re"], 90),
+            (3, &["Roman"], 10),
+            (4, &["Oslo", "Roma Norte"], 50),
+        ]);
+        let suggested = suggest(&index, &Prefix::new(prefix).unwrap(), limit);
+        let suggested: Vec<_> = suggested
+            .iter()
+            .map(|s| (index.place(s.place).id.get(), index.name(s.name)))
+            .collect();
+        assert_eq!(suggested, expected, "{prefix:?}");
+    }
+
+    #[test]
+    fn suggests_each_place_once_by_population_then_id() {
+        let all = [(2, "Romans"), (4, "Roma Norte"), (1, "ROMA"), (3, "Roman")];
+        check_suggestions("roma", 10, &all);
+        check_suggestions("R\u{D3}MA", 2, &all[..2]);
+        check_suggestions("rom", 10, &[all[0], all[1], (1, "Rome"), all[3]]);
+        check_suggestions("romans-", 10, &[(2, "Rom\u{E4}ns-sur-Is\u{E8}re")]);
+    }
+
+    #[test]
+    fn suggests_nothing_for_no_prefix_or_an_unknown_one() {
+        check_suggestions("", 10, &[]);
+        check_suggestions(" \u{301}", 10, &[]);
+        check_suggestions("zzz", 10, &[]);
+        check_suggestions("romanss", 10, &[]);
+    }
+}

@@ -11,7 +11,7 @@ use super::{BUSY_TIMEOUT, StoreError};
 /// Connections that wait for the next call; the others are closed after use.
 const MAX_IDLE: usize = 4;
 /// SQLite's page cache of a connection, in KiB.
-const CACHE_KIB: i64 = 1024;
+const CACHE_KIB: i64 = 512;
 
 /// Opens connections as they are needed, at most so many at once.
 #[derive(Debug)]
