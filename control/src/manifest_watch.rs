@@ -2,6 +2,7 @@
 //! new file (or a new `..data` link) in its place. A look at the content twice a second finds what
 //! the watch does not tell. A manifest that is wrong stays out; the table in force stays in force.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,12 +41,25 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
     std::fs::read_to_string(path)
 }
 
+/// Whether an event may mean another content: reading the file is an event too, and so is every
+/// write to a store that lies beside it. Kubernetes swaps names that begin with two dots.
+fn concerns(event: &notify::Event, name: Option<&OsStr>) -> bool {
+    let swapped = |file: &OsStr| file.as_encoded_bytes().starts_with(b"..");
+    let mut files = event.paths.iter().filter_map(|path| path.file_name());
+    !event.kind.is_access() && files.any(|file| Some(file) == name || swapped(file))
+}
+
 impl ManifestWatch {
     /// Watches the folder of `path`, whose content was `text` when it was read.
     pub(crate) fn new(path: &Path, text: &str) -> ManifestWatch {
         let told = Arc::new(Notify::new());
         let tell = told.clone();
-        let watcher = notify::recommended_watcher(move |_event| tell.notify_one());
+        let name = path.file_name().map(OsStr::to_owned);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| concerns(&event, name.as_deref())) {
+                tell.notify_one();
+            }
+        });
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
