@@ -170,3 +170,61 @@ fn count(shared: &Shared, outcomes: Vec<Outcome>) {
         tracing::warn!(%error, "pairs of traces are not kept");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cutover_manifest::{Manifest, Weight};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::core::Core;
+    use crate::store::{Store, list_decisions};
+    use crate::words::ALL;
+
+    const MANIFEST: &str = "
+apiVersion: cutover.dev/v1alpha1
+kind: Cutover
+metadata: { name: a }
+spec:
+  legacy: { url: \"http://127.0.0.1:1\" }
+  candidate: { url: \"http://127.0.0.1:2\" }
+";
+
+    #[tokio::test]
+    async fn a_store_that_fails_delays_no_table_and_gets_everything_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, path) = (Clock::start(), folder.path().join("cutover.db"));
+        let (store, saved, _) = Store::open(&path, 1).unwrap();
+        let manifest = Arc::new(Manifest::parse("test", MANIFEST).unwrap());
+        let at = crate::core::Moment {
+            now: Duration::ZERO,
+            unix_ms: 1,
+        };
+        let (mut core, _) = Core::new(manifest, &saved, at);
+        let table = core.renew();
+        let shared = Arc::new(Shared::new(core, table, store, clock));
+        let read_only = |on: bool| {
+            shared
+                .store
+                .call(move |connection| connection.pragma_update(None, "query_only", on))
+        };
+        read_only(true).await.unwrap();
+        let override_all = |weight| {
+            move |core: &mut Core, at| core.set_weight(ALL, Some(weight), ("ada", "why"), at)
+        };
+        let saved = shared.change(override_all(Weight::FULL)).await.unwrap();
+        assert!(saved.is_err());
+        let pushed = shared.tables().borrow().weights.clone().unwrap();
+        assert_eq!(pushed.override_bp, Some(10_000), "routing goes on");
+        assert!(save(&shared).await.is_err());
+        assert!(save(&shared).await.is_err());
+
+        read_only(false).await.unwrap();
+        save(&shared).await.unwrap();
+        let decisions = shared.store.call(|c| list_decisions(c, 10)).await.unwrap();
+        assert_eq!(decisions.len(), 1, "once, however often it was tried");
+        shared.store.close();
+        let (_, saved, _) = Store::open(&path, 1).unwrap();
+        assert_eq!(saved.overrides.len(), 1);
+    }
+}
