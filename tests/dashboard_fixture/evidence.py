@@ -96,7 +96,7 @@ def _operation(
 
 def ramp(scope: str, weight_bp: int, step: int, start_ms: int, tick: int) -> operator.RampStatus:
     """A ramp that waits for evidence."""
-    n = 21_400 + 170 * tick
+    n = 21_400 + 17 * tick
     return operator.RampStatus(
         scope=scope,
         phase=operator.PHASE_PROGRESSING,

@@ -105,7 +105,9 @@ function headline(state, phase) {
 
 function alone(state, ramp) {
   const at = `${methodName(ramp.scope)} at ${weight(ramp.weightBp)}`;
-  const step = `step ${ramp.step + 1} of ${state.stepsBp.length}`;
+  const steps = state.stepsBp.length;
+  const step =
+    ramp.step < 0 ? `before the first of ${steps} steps` : `step ${ramp.step + 1} of ${steps}`;
   switch (ramp.phase) {
     case "degraded":
       return `Rolled back: ${at}. It stays so until a person resumes.`;

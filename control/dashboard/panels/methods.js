@@ -68,7 +68,9 @@ export class Methods {
   update(state) {
     show(this.#empty, state.methods.length === 0);
     show(this.#table, state.methods.length > 0);
-    const services = new Set(state.methods.map((method) => serviceName(method.method)));
+    // Methods that the descriptors don't have are counted together, as of no service.
+    const named = state.methods.map((method) => serviceName(method.method)).filter(Boolean);
+    const services = new Set(named);
     const one = services.size === 1 ? [...services][0] : "";
     setText(this.#service, one ? `All of ${one}. ${LEGEND}` : LEGEND);
     setClass(this.#table, one ? "methods one-service" : "methods");

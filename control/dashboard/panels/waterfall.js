@@ -1,7 +1,7 @@
 // Two waterfalls, legacy and candidate, on one time scale, so that the lengths can be compared.
 
 import { el } from "../dom.js";
-import { counted, micros } from "../format.js";
+import { counted, methodName, micros } from "../format.js";
 import { icon } from "../icons.js";
 import { armKey } from "./words.js";
 
@@ -91,7 +91,11 @@ function row(span, from, until) {
   const scale = 100 / (until - from);
   bar.style.left = `${(span.startUs - from) * scale}%`;
   bar.style.width = `${Math.max(0.4, span.durationUs * scale)}%`;
-  const name = el("span", { class: "span-name", title: span.name, text: span.key || span.name });
+  const name = el("span", {
+    class: "span-name",
+    title: span.name,
+    text: span.key || shortName(span.name),
+  });
   name.style.paddingLeft = `${Math.min(span.depth, 12) * 0.7}rem`;
   if (span.error) name.append(" ", el("span", { class: "bad-text" }, icon("cross"), "error"));
   return el(
@@ -106,6 +110,11 @@ function row(span, from, until) {
     ),
     el("td", { class: "number", text: micros(span.durationUs) }),
   );
+}
+
+// Server spans are called by the whole path of their method; the end of it tells them apart.
+function shortName(name) {
+  return /^\/?[\w.]+\/\w+$/.test(name) ? methodName(name) : name;
 }
 
 function repeats(spans) {
