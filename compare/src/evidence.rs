@@ -21,7 +21,7 @@ mod words;
 pub use betting::ln_e_no_worse;
 pub use coin::{interval, ln_e_above, ln_e_below, ln_e_two_sided};
 pub use counters::{CallCell, MethodEvidence, PairCell};
-pub use latency::{Shift, ln_e_slower, p_quantile_bounds, radius, shift};
+pub use latency::{Shift, SlowTail, ln_e_slower, p_quantile_bounds, radius, shift, slow_tail};
 pub use many::e_bh;
 pub use noise::{FieldNoise, noisy};
 pub use rate::{clean_needed, ln_e_rate_below};

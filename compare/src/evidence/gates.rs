@@ -12,14 +12,14 @@
 //! In between, and without data, the answer is to wait.
 
 mod errors;
+mod time;
 
 use cutover_manifest::{Arm, Gates, Role, Weight};
 
 use super::counters::MethodEvidence;
 use super::verdict::{GateAnswer, VerdictKind};
 use super::words::{percent, say};
-use super::{coin, latency, rate};
-use crate::Histogram;
+use super::{coin, rate};
 
 /// How many gates can roll back; each gets this part of the allowed error.
 const GUARDS: f64 = 4.0;
@@ -137,54 +137,6 @@ impl Question<'_> {
             log_threshold: Some(self.ln_proof()),
             more_calls: more_calls.filter(|_| !proven),
             ..say("mismatch", verdict, reason, n, s)
-        })
-    }
-
-    /// Is the candidate's 99th percentile proven to be too high?
-    pub(super) fn latency(&self) -> Option<GateAnswer> {
-        const Q: f64 = 0.99;
-        let ratio = self.gates.p99_ratio?;
-        let [legacy, candidate] = Arm::BOTH.map(|arm| self.evidence.latency(arm));
-        let n = legacy.count().min(candidate.count());
-        // Half of the guard's error for each arm's bound.
-        let alpha = self.alpha() / GUARDS / 2.0;
-        let (low, _) = latency::p_quantile_bounds(&candidate, Q, alpha);
-        let (_, high) = latency::p_quantile_bounds(&legacy, Q, alpha);
-        let ms = |us: f64| format!("{:.3} ms", us / 1e3);
-        let p99 = |histogram: &Histogram| ms(histogram.quantile(Q).as_secs_f64() * 1e6);
-        let figures = format!(
-            "p99 of the candidate {} (n = {}), of the legacy {} (n = {})",
-            p99(&candidate),
-            candidate.count(),
-            p99(&legacy),
-            legacy.count()
-        );
-        let needed = rate::clean_needed(1.0 - Q, alpha).unwrap_or(u64::MAX);
-        let slower = self.evidence.pairs.candidate_slower;
-        let (verdict, reason) = match high {
-            Some(high) if low > ratio * high => (
-                VerdictKind::Rollback,
-                format!(
-                    "{figures}: at least {} against at most {}",
-                    ms(low),
-                    ms(high)
-                ),
-            ),
-            Some(_) if n >= needed => (
-                VerdictKind::Advance,
-                format!(
-                    "{figures}: not proven to be above {ratio} times; slower in {slower} pairs"
-                ),
-            ),
-            _ => (
-                VerdictKind::Wait,
-                format!("{figures}: {needed} values of each arm are needed"),
-            ),
-        };
-        let more_calls = (verdict == VerdictKind::Wait).then(|| needed.saturating_sub(n));
-        Some(GateAnswer {
-            more_calls,
-            ..say("latency", verdict, reason, n, slower)
         })
     }
 

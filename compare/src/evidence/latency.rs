@@ -33,6 +33,41 @@ pub fn p_quantile_bounds(histogram: &Histogram, q: f64, alpha: f64) -> (f64, Opt
     (low, high)
 }
 
+/// A quantile at which the candidate is proven slower.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SlowTail {
+    /// The quantile, between 0 and 1.
+    pub quantile: f64,
+    /// The legacy's is at most this, µs…
+    pub legacy_at_most_us: f64,
+    /// …and the candidate's at least this.
+    pub candidate_at_least_us: f64,
+}
+
+/// The lowest of a few quantiles (p50, p90, p99, p99.5, p99.9) at which the candidate is proven to
+/// take more than `ratio` times as long. Where one call in a hundred is slow, p99 by its
+/// definition just misses it.
+#[must_use]
+pub fn slow_tail(
+    legacy: &Histogram,
+    candidate: &Histogram,
+    ratio: f64,
+    alpha: f64,
+) -> Option<SlowTail> {
+    const QUANTILES: [f64; 5] = [0.5, 0.9, 0.99, 0.995, 0.999];
+    let alpha = alpha / QUANTILES.len() as f64 / 2.0;
+    QUANTILES.into_iter().find_map(|quantile| {
+        let candidate_at_least_us = p_quantile_bounds(candidate, quantile, alpha).0;
+        let legacy_at_most_us = p_quantile_bounds(legacy, quantile, alpha).1?;
+        let proven = candidate_at_least_us > ratio * legacy_at_most_us;
+        proven.then_some(SlowTail {
+            quantile,
+            legacy_at_most_us,
+            candidate_at_least_us,
+        })
+    })
+}
+
 /// ln e-value against "in a pair, the candidate is the slower one at most every second time".
 /// Whatever slows both arms down at the same time cancels out.
 #[must_use]
@@ -159,6 +194,18 @@ mod tests {
             high.is_some_and(|high| (1090.0..1300.0).contains(&high)),
             "{high:?}"
         );
+    }
+
+    #[test]
+    fn one_slow_call_in_a_hundred_is_found() {
+        let legacy = histogram((0..10_000).map(|i| 1000 + i % 300));
+        let tail =
+            histogram((0..10_000).map(|i| (1000 + i % 300) * if i % 100 == 7 { 20 } else { 1 }));
+        let found = slow_tail(&legacy, &tail, 1.0, 0.05).unwrap();
+        assert_eq!(found.quantile, 0.995);
+        assert!(found.candidate_at_least_us > 10_000.0 && found.legacy_at_most_us < 2000.0);
+        assert_eq!(slow_tail(&tail, &legacy, 1.0, 0.05), None);
+        assert_eq!(slow_tail(&legacy, &legacy, 1.0, 0.05), None);
     }
 
     #[test]

@@ -126,6 +126,11 @@ mod tests {
         check(ln_beta_upper(0.5, 40.0, 40.0), 0.5f64.ln());
         // Beta(2, 3) at 0.4: 1 - 0.5248.
         check(ln_beta_upper(0.4, 2.0, 3.0), 0.4752f64.ln());
+        // Exact sums of binomial chances.
+        check(ln_beta_upper(0.5, 11.0, 4.0), -0.029_106_023_901_754_194);
+        check(ln_beta_upper(0.01, 6.0, 396.0), -0.242_902_130_851_765);
+        check(ln_beta_upper(0.3, 500.0, 1500.0), -14.927_780_151_933_751);
+        check(ln_beta_upper(0.9, 20.0, 30.0), -40.441_680_863_685_67);
     }
 
     #[test]
