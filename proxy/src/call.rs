@@ -13,8 +13,8 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use crate::forward::{
-    AnswerBody, AnswerTap, ConnectError, Lease, Overflow, RequestBody, RequestTap, SendError,
-    Upstreams, Watch, upstream_failure,
+    AnswerBody, AnswerTap, Collected, ConnectError, Lease, Overflow, RequestBody, RequestTap,
+    SendError, Upstreams, Watch, upstream_failure,
 };
 use crate::grpc::{self, Failure, code};
 use crate::mirror::{Answer, MirrorCall};
@@ -195,7 +195,7 @@ fn tap(
         answer,
     };
     let core = core.clone();
-    let done = move |collected: Result<_, Overflow>| {
+    let done = move |collected: Result<Collected, Overflow>| {
         let reason = match collected {
             Ok((request, _taken)) => {
                 let full = core.shared.mirror.try_send(MirrorCall {

@@ -17,21 +17,29 @@ use tonic_health::pb::health_client::HealthClient;
 /// A server with health and reflection; `name` is the one service it knows.
 async fn arm(name: &'static str) -> SocketAddr {
     let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_service_status(name, tonic_health::ServingStatus::Serving).await;
+    reporter
+        .set_service_status(name, tonic_health::ServingStatus::Serving)
+        .await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = Server::builder().add_service(health).add_service(reflection);
+    let server = Server::builder()
+        .add_service(health)
+        .add_service(reflection);
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     address
 }
 
 /// An address that nobody listens on.
 async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 async fn proxy(legacy: SocketAddr, candidate: SocketAddr, rules: &str) -> Proxy {
@@ -41,7 +49,13 @@ async fn proxy(legacy: SocketAddr, candidate: SocketAddr, rules: &str) -> Proxy 
          candidate: {{ url: \"http://{candidate}\" }}\n  rules:\n{rules}"
     );
     let bootstrap = Some(Arc::new(Manifest::parse("t.yaml", &text).unwrap()));
-    Proxy::start(ProxyOptions { bootstrap, threads: 1, ..ProxyOptions::default() }).await.unwrap()
+    Proxy::start(ProxyOptions {
+        bootstrap,
+        threads: 1,
+        ..ProxyOptions::default()
+    })
+    .await
+    .unwrap()
 }
 
 async fn client(proxy: &Proxy) -> HealthClient<Channel> {
@@ -50,7 +64,9 @@ async fn client(proxy: &Proxy) -> HealthClient<Channel> {
 }
 
 fn ask(service: &str) -> HealthCheckRequest {
-    HealthCheckRequest { service: service.to_owned() }
+    HealthCheckRequest {
+        service: service.to_owned(),
+    }
 }
 
 /// Waits until `/metrics` has a line that starts with `name` and ends with `value`.
@@ -59,7 +75,9 @@ async fn metric(proxy: &Proxy, name: &str, value: &str) {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         let text = get(url, "/metrics").await;
-        let found = text.lines().any(|l| l.starts_with(name) && l.ends_with(&format!(" {value}")));
+        let found = text
+            .lines()
+            .any(|l| l.starts_with(name) && l.ends_with(&format!(" {value}")));
         if found {
             return;
         }
@@ -85,7 +103,10 @@ async fn the_weight_decides_who_answers() {
         let proxy = proxy(legacy, candidate, &format!("  - weight: {weight}\n")).await;
         let mut client = client(&proxy).await;
         client.check(ask(right)).await.unwrap();
-        assert_eq!(client.check(ask(wrong)).await.unwrap_err().code(), Code::NotFound);
+        assert_eq!(
+            client.check(ask(wrong)).await.unwrap_err().code(),
+            Code::NotFound
+        );
         proxy.shutdown().await;
     }
 }
@@ -104,7 +125,11 @@ async fn both_arms_down_is_unavailable_at_once() {
     let begin = Instant::now();
     let status = client(&proxy).await.check(ask("")).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begin.elapsed()
+    );
     proxy.shutdown().await;
 }
 
@@ -113,10 +138,20 @@ async fn the_deadline_ends_a_stream_that_has_begun() {
     let proxy = proxy(arm("legacy").await, nobody().await, "  - weight: 0\n").await;
     let mut request = tonic::Request::new(ask("legacy"));
     // The header without tonic's own timer, so that it is the proxy that ends the call.
-    request.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
-    let mut stream = client(&proxy).await.watch(request).await.unwrap().into_inner();
+    request
+        .metadata_mut()
+        .insert("grpc-timeout", "200m".parse().unwrap());
+    let mut stream = client(&proxy)
+        .await
+        .watch(request)
+        .await
+        .unwrap()
+        .into_inner();
     assert!(stream.message().await.unwrap().is_some());
-    assert_eq!(stream.message().await.unwrap_err().code(), Code::DeadlineExceeded);
+    assert_eq!(
+        stream.message().await.unwrap_err().code(),
+        Code::DeadlineExceeded
+    );
     proxy.shutdown().await;
 }
 
@@ -131,15 +166,22 @@ async fn a_mirrored_call_reaches_the_other_arm_and_is_compared() {
     metric(&proxy, "cutover_route_table_generation", "0").await;
     let mut client = client(&proxy).await;
     let until = Instant::now() + Duration::from_secs(10);
-    let shadow = format!("cutover_calls_total{label},arm=\"candidate\",role=\"shadow\",code=\"OK\"}}");
-    while !get(proxy.admin_address(), "/metrics").await.contains(&shadow) {
+    let shadow =
+        format!("cutover_calls_total{label},arm=\"candidate\",role=\"shadow\",code=\"OK\"}}");
+    while !get(proxy.admin_address(), "/metrics")
+        .await
+        .contains(&shadow)
+    {
         client.check(ask("same")).await.unwrap();
         assert!(Instant::now() < until, "the shadow's handler never ran");
     }
     let noise = format!("cutover_calls_total{label},arm=\"legacy\",role=\"noise\",code=\"OK\"}}");
     let text = get(proxy.admin_address(), "/metrics").await;
     assert!(text.contains(&noise), "{text}");
-    assert!(text.contains(&format!("cutover_pairs_mismatched_total{label}}} 0")), "{text}");
+    assert!(
+        text.contains(&format!("cutover_pairs_mismatched_total{label}}} 0")),
+        "{text}"
+    );
     proxy.shutdown().await;
 }
 
@@ -169,7 +211,10 @@ async fn what_is_not_marked_safe_is_not_mirrored() {
     let mut client = client(&proxy).await;
     let until = Instant::now() + Duration::from_secs(10);
     let described = "method=\"/grpc.health.v1.Health/Check\"";
-    while !get(proxy.admin_address(), "/metrics").await.contains(described) {
+    while !get(proxy.admin_address(), "/metrics")
+        .await
+        .contains(described)
+    {
         client.check(ask("legacy")).await.unwrap();
         assert!(Instant::now() < until);
     }
@@ -190,7 +235,11 @@ async fn a_port_in_use_is_an_error() {
          listen: {address}\n  legacy: {{ url: \"http://a:1\" }}\n  candidate: {{ url: \"http://a:2\" }}\n"
     );
     let bootstrap = Some(Arc::new(Manifest::parse("t.yaml", &text).unwrap()));
-    let options = ProxyOptions { bootstrap, threads: 1, ..ProxyOptions::default() };
+    let options = ProxyOptions {
+        bootstrap,
+        threads: 1,
+        ..ProxyOptions::default()
+    };
     let error = Proxy::start(options).await.unwrap_err();
     assert!(!error.is_usage());
     assert!(error.to_string().contains(&address.to_string()), "{error}");
@@ -201,11 +250,16 @@ async fn calls_in_flight_end_before_the_proxy_does() {
     let proxy = proxy(arm("legacy").await, nobody().await, "  - weight: 0\n").await;
     let mut client = client(&proxy).await;
     let mut request = tonic::Request::new(ask("legacy"));
-    request.metadata_mut().insert("grpc-timeout", "500m".parse().unwrap());
+    request
+        .metadata_mut()
+        .insert("grpc-timeout", "500m".parse().unwrap());
     let mut stream = client.watch(request).await.unwrap().into_inner();
     stream.message().await.unwrap();
     let stopping = tokio::spawn(proxy.shutdown());
     // The stream lives on to its own end, which is its deadline.
-    assert_eq!(stream.message().await.unwrap_err().code(), Code::DeadlineExceeded);
+    assert_eq!(
+        stream.message().await.unwrap_err().code(),
+        Code::DeadlineExceeded
+    );
     stopping.await.unwrap();
 }

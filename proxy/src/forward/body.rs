@@ -32,8 +32,11 @@ pub(crate) struct RequestTap {
     pub(crate) chunks: Vec<Bytes>,
     pub(crate) taken: Taken,
     pub(crate) limit: usize,
-    pub(crate) done: Box<dyn FnOnce(Result<(Vec<Bytes>, Taken), Overflow>)>,
+    pub(crate) done: Box<dyn FnOnce(Result<Collected, Overflow>)>,
 }
+
+/// A whole request, and the memory it holds.
+pub(crate) type Collected = (Vec<Bytes>, Taken);
 
 /// A mirrored call was larger than the bounds on messages or memory.
 #[derive(Debug)]
