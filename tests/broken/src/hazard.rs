@@ -31,7 +31,7 @@ pub(crate) enum Hazard {
     // Order.
     /// SearchPlaces, FindNearest, Suggest: ties are in order of falling id.
     TiesByIdFalling,
-    /// SearchPlaces, FindNearest: results are cut at the limit before they are sorted.
+    /// SearchPlaces, FindNearest, Suggest: results are cut at the limit before they are sorted.
     CutBeforeSort,
     /// SearchPlaces, FindNearest, Suggest: one result too few.
     OneTooFew,
