@@ -108,8 +108,11 @@ impl Core {
                 if !same {
                     state.windows = 1;
                 }
-                core.ramps
-                    .insert(row.scope.clone(), Run::new(state, totals.clone(), at.now));
+                let mut run = Run::new(state, totals.clone(), at.now);
+                if let Some(verdict) = saved.verdicts.get(&row.scope) {
+                    run.verdict = verdict.clone();
+                }
+                core.ramps.insert(row.scope.clone(), run);
             }
         }
         core.add_ramps(at);

@@ -3,6 +3,7 @@
 
 mod auth;
 mod dashboard;
+mod guard;
 mod http;
 mod json;
 mod metrics;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Query, Request, State};
-use axum::middleware::{self, Next};
+use axum::extract::{Query, State};
+use axum::middleware;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -18,7 +18,7 @@ use tonic::Status;
 use wire::operator_service_server::{OperatorService, OperatorServiceServer};
 
 use super::json::{JsonError, json};
-use super::{Operator, Token, dashboard, metrics, watch};
+use super::{Operator, Token, dashboard, guard, metrics, watch};
 use crate::shared::Shared;
 
 /// Largest request an operator may send, bytes.
@@ -44,30 +44,15 @@ pub(crate) fn router(shared: Arc<Shared>, token: Option<Token>) -> Router {
         .route("/readyz", get(ready))
         .with_state(shared)
         .fallback(get(dashboard::file));
-    let guarded = tonic::service::Routes::new(service)
+    let grpc = tonic::service::Routes::new(service)
         .into_axum_router()
-        .merge(api);
-    // The fallback of the open routes is the one for all.
-    let guarded = guarded
+        // The fallback of the open routes is the one for all.
         .reset_fallback()
-        .route_layer(middleware::from_fn_with_state(token, check));
+        .route_layer(middleware::from_fn(guard::only_grpc));
+    let guarded = grpc
+        .merge(api)
+        .route_layer(middleware::from_fn_with_state(token, guard::check));
     open.merge(guarded).layer(middleware::map_response(headers))
-}
-
-/// Refuses gRPC and `/api` without the token, where there is one; says so in the log.
-async fn check(State(token): State<Option<Token>>, request: Request, next: Next) -> Response {
-    if token.is_none_or(|token| token.allows(request.headers())) {
-        return next.run(request).await;
-    }
-    let path = request.uri().path();
-    tracing::warn!(path, "refused an operator without the token");
-    let message = "send the token as authorization: Bearer TOKEN";
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
-        return Status::unauthenticated(message).into_http::<axum::body::Body>();
-    }
-    let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-    (StatusCode::UNAUTHORIZED, challenge, format!("{message}\n")).into_response()
 }
 
 async fn headers(mut response: Response) -> Response {
@@ -194,5 +179,76 @@ fn shown<M: Message>(name: &'static str, answer: Result<tonic::Response<M>, Stat
             )
                 .into_response()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use cutover_manifest::Manifest;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::core::{Core, Moment};
+    use crate::store::Store;
+
+    const MANIFEST: &str = "
+apiVersion: cutover.dev/v1alpha1
+kind: Cutover
+metadata: { name: a }
+spec:
+  legacy: { url: \"http://127.0.0.1:1\" }
+  candidate: { url: \"http://127.0.0.1:2\" }
+";
+
+    #[tokio::test]
+    async fn the_token_guards_grpc_and_the_api_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, saved, _) = Store::open(&folder.path().join("cutover.db"), 1).unwrap();
+        let manifest = Arc::new(Manifest::parse("test", MANIFEST).unwrap());
+        let clock = Clock::start();
+        let at = Moment {
+            now: clock.elapsed(),
+            unix_ms: 1,
+        };
+        let (mut core, _) = Core::new(manifest, &saved, at);
+        let table = core.renew();
+        let shared = Arc::new(Shared::new(core, table, store, clock));
+        let router = router(shared, Token::new("0123456789abcdef"));
+        let ask = async |method: &str, path: &str, headers: &[(&str, &str)]| {
+            let mut request = http::Request::builder().method(method).uri(path);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let grpc = headers.iter().any(|(name, _)| *name == "content-type");
+            let version = if grpc {
+                http::Version::HTTP_2
+            } else {
+                http::Version::HTTP_11
+            };
+            let request = request.version(version).body(Body::empty()).unwrap();
+            router.clone().oneshot(request).await.unwrap()
+        };
+        let token = ("authorization", "Bearer 0123456789abcdef");
+        let wrong = ("authorization", "Bearer 0123456789abcdeX");
+        for path in ["/api/status", "/api/events", "/api/report"] {
+            assert_eq!(ask("GET", path, &[]).await.status(), 401, "{path}");
+            assert_eq!(ask("GET", path, &[wrong]).await.status(), 401, "{path}");
+            assert_eq!(ask("GET", path, &[token]).await.status(), 200, "{path}");
+        }
+        for path in ["/livez", "/readyz", "/metrics"] {
+            assert_eq!(ask("GET", path, &[]).await.status(), 200, "{path}");
+        }
+        assert_eq!(ask("GET", "/not-there", &[]).await.status(), 404);
+        let path = "/cutover.v1.OperatorService/SetWeight";
+        let grpc = ("content-type", "application/grpc");
+        let refused = ask("POST", path, &[grpc]).await;
+        assert_eq!(refused.headers()["grpc-status"], "16");
+        let taken = ask("POST", path, &[grpc, token]).await;
+        assert_ne!(taken.headers().get("grpc-status").unwrap(), "16");
+        assert_eq!(ask("GET", path, &[token]).await.status(), 405);
+        let as_a_page = ask("POST", path, &[token]).await;
+        assert_eq!(as_a_page.status(), 415);
     }
 }

@@ -1,11 +1,15 @@
 //! What a restart needs: ramps, overrides, decisions, the epoch, and the evidence so far.
 
+use std::collections::BTreeMap;
+
 use cutover_proto::cutover::v1 as wire;
 use prost::Message;
 use rusqlite::{Connection, Transaction, params};
 
 /// Most decisions kept; the oldest go first.
 const MAX_DECISIONS: i64 = 10_000;
+/// Decisions among which a restart looks for the verdicts that ramps stand on.
+const RECENT_DECISIONS: u32 = 1_000;
 
 /// A ramp's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +53,8 @@ pub(crate) struct Saved {
     pub(crate) proxies: Vec<ProxyRow>,
     pub(crate) evidence: Vec<EvidenceRow>,
     pub(crate) traces: Vec<(String, wire::TraceStatus)>,
+    /// The verdict that led to the newest decision about each scope, of the last decisions.
+    pub(crate) verdicts: BTreeMap<String, wire::Verdict>,
 }
 
 /// A change of weights or phases, with its reasons: saved whole or not at all.
@@ -215,6 +221,11 @@ pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Saved> {
     })?;
     saved.proxies = rows.collect::<rusqlite::Result<_>>()?;
     load_evidence(connection, epoch as i64, &mut saved)?;
+    for decision in list_decisions(connection, RECENT_DECISIONS)? {
+        if let Some(verdict) = decision.verdict {
+            saved.verdicts.entry(decision.scope).or_insert(verdict);
+        }
+    }
     Ok(saved)
 }
 

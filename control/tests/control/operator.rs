@@ -296,3 +296,23 @@ async fn events_bring_the_status_at_once_and_again() {
     let (ended, ()) = tokio::join!(stream.read_to_string(&mut text), plane.control.shutdown());
     assert!(ended.is_ok(), "shutting down ends the stream");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_page_can_neither_change_weights_nor_read_by_a_name_of_its_own() {
+    let plane = Plane::start(MANIFEST).await;
+    let (head, _) = plane
+        .http("POST", "/cutover.v1.OperatorService/SetWeight")
+        .await;
+    assert!(head.starts_with("HTTP/1.1 415"), "{head}");
+    let (head, _) = plane
+        .http("GET", "/cutover.v1.OperatorService/SetWeight")
+        .await;
+    assert!(head.starts_with("HTTP/1.1 405"), "{head}");
+    let address = plane.control.operator_address();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = "GET /api/status HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 421"), "{text}");
+}
