@@ -4,10 +4,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use cutover_manifest::MethodPath;
-use prost::Message as _;
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
-use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
 /// Why descriptors can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -55,41 +53,6 @@ impl Descriptors {
     pub fn decode(file_descriptor_set: &[u8]) -> Result<Descriptors, DescriptorError> {
         let pool = DescriptorPool::decode(file_descriptor_set).map_err(DescriptorError::Invalid)?;
         Ok(Self::from_pool(&pool))
-    }
-
-    /// From files in any order, as server reflection hands them out; a file may come more than
-    /// once. `prost-types` does not know `debug_redact`: where that matters, hand the encoded
-    /// files to [`Descriptors::from_encoded_files`] instead.
-    pub fn from_files(
-        files: impl IntoIterator<Item = FileDescriptorProto>,
-    ) -> Result<Descriptors, DescriptorError> {
-        let mut set = FileDescriptorSet::default();
-        let mut names = BTreeSet::new();
-        for file in files {
-            if names.insert(file.name().to_owned()) {
-                set.file.push(file);
-            }
-        }
-        Self::decode(&set.encode_to_vec())
-    }
-
-    /// From encoded `FileDescriptorProto`s in any order, with every option kept; a file may come
-    /// more than once.
-    pub fn from_encoded_files<B: AsRef<[u8]>>(
-        files: impl IntoIterator<Item = B>,
-    ) -> Result<Descriptors, DescriptorError> {
-        // An encoded set is the encoded files, each as field 1.
-        const FIELD_FILE: u32 = 1;
-        let mut set = Vec::new();
-        let mut names = BTreeSet::new();
-        for file in files {
-            let bytes = file.as_ref();
-            let name = FileDescriptorProto::decode(bytes).map(|file| file.name().to_owned());
-            if name.is_err() || name.is_ok_and(|name| names.insert(name)) {
-                prost::encoding::bytes::encode(FIELD_FILE, &bytes.to_vec(), &mut set);
-            }
-        }
-        Self::decode(&set)
     }
 
     /// The method with this path, `/package.Service/Method`.
@@ -168,25 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_files_in_any_order_and_more_than_once() {
-        let set = FileDescriptorSet::decode(cutover_proto::cutover::FILE_DESCRIPTOR_SET).unwrap();
-        let files = set.file.iter().rev().chain(&set.file).cloned();
-        let paths = Descriptors::from_files(files).unwrap().paths();
-        let encoded = set
-            .file
-            .iter()
-            .rev()
-            .map(FileDescriptorProto::encode_to_vec);
-        assert_eq!(
-            Descriptors::from_encoded_files(encoded).unwrap().paths(),
-            paths
-        );
-        assert!(paths.iter().any(|path| path.method() == "Sync"));
-    }
-
-    #[test]
     fn refuses_what_is_no_descriptor_set() {
         assert!(Descriptors::decode(b"not a descriptor set").is_err());
-        assert!(Descriptors::from_encoded_files([b"\xff\xff"]).is_err());
     }
 }

@@ -42,12 +42,12 @@ pub enum ReflectionError {
     },
 }
 
-/// Every file that describes the services of the server at `url` (`http://HOST:PORT`), with its
-/// imports, in no particular order.
+/// The encoded `FileDescriptorSet` of the server at `url` (`http://HOST:PORT`): every file that
+/// describes its services, with imports and all options, in no particular order.
 ///
 /// # Errors
 /// When the server can't be reached within 5 s, has no reflection, or answers with nonsense.
-pub async fn fetch(url: &str) -> Result<Vec<FileDescriptorProto>, ReflectionError> {
+pub async fn fetch(url: &str) -> Result<Vec<u8>, ReflectionError> {
     let endpoint = Endpoint::from_shared(url.to_owned())
         .map_err(|_| ReflectionError::Url(url.to_owned()))?
         .connect_timeout(TIMEOUT);
@@ -81,7 +81,7 @@ pub async fn fetch(url: &str) -> Result<Vec<FileDescriptorProto>, ReflectionErro
 /// What is still to be asked, and what was answered.
 #[derive(Default)]
 struct Files {
-    found: BTreeMap<String, FileDescriptorProto>,
+    found: BTreeMap<String, (Vec<u8>, FileDescriptorProto)>,
     asked: BTreeSet<String>,
 }
 
@@ -91,20 +91,29 @@ impl Files {
         for bytes in encoded {
             let file = FileDescriptorProto::decode(bytes.as_slice())
                 .map_err(|error| Status::internal(format!("a file doesn't decode: {error}")))?;
-            self.found.insert(file.name().to_owned(), file);
+            self.found.insert(file.name().to_owned(), (bytes, file));
         }
         if self.found.len() > MAX_FILES {
             return Err(Status::resource_exhausted(format!(
                 "more than {MAX_FILES} files"
             )));
         }
-        let imports = self.found.values().flat_map(|file| &file.dependency);
+        let imports = self.found.values().flat_map(|(_, file)| &file.dependency);
         let missing: BTreeSet<String> = imports
             .filter(|name| !self.found.contains_key(*name) && !self.asked.contains(*name))
             .cloned()
             .collect();
         self.asked.extend(missing.iter().cloned());
         Ok(missing.into_iter().collect())
+    }
+
+    /// The files as they were sent: `prost-types` would lose options that it doesn't know, such as
+    /// `debug_redact`. An encoded set is the encoded files, each as field 1.
+    fn into_set(self) -> Vec<u8> {
+        let files: Vec<Vec<u8>> = self.found.into_values().map(|(bytes, _)| bytes).collect();
+        let mut set = Vec::new();
+        prost::encoding::bytes::encode_repeated(1, &files, &mut set);
+        set
     }
 }
 
@@ -121,9 +130,7 @@ macro_rules! version {
 
             use super::*;
 
-            pub(super) async fn fetch(
-                channel: Channel,
-            ) -> Result<Vec<FileDescriptorProto>, Status> {
+            pub(super) async fn fetch(channel: Channel) -> Result<Vec<u8>, Status> {
                 let (ask, questions) = tokio::sync::mpsc::channel(1);
                 let mut client =
                     ServerReflectionClient::new(channel).max_decoding_message_size(64 << 20);
@@ -176,7 +183,7 @@ macro_rules! version {
                         other => return Err(unexpected(&format!("{other:?}"))),
                     }
                 }
-                Ok(files.found.into_values().collect())
+                Ok(files.into_set())
             }
         }
     };

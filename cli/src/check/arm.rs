@@ -73,11 +73,9 @@ async fn speaks_http2(authority: &str) -> Result<(), String> {
 async fn describe(config: &ArmConfig) -> Result<DescriptorPool, String> {
     let url = format!("http://{}", config.authority);
     // It has a bound of its own on the time.
-    let files = cutover_proxy::reflection::fetch(&url)
+    let set = cutover_proxy::reflection::fetch(&url)
         .await
         .map_err(|error| error.to_string())?;
-    let mut pool = DescriptorPool::new();
-    pool.add_file_descriptor_protos(files)
-        .map_err(|error| format!("its descriptors don't fit together: {error}"))?;
-    Ok(pool)
+    DescriptorPool::decode(set.as_slice())
+        .map_err(|error| format!("its descriptors don't fit together: {error}"))
 }

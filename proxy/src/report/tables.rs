@@ -136,7 +136,7 @@ async fn load(manifest: &Manifest) -> Result<Descriptors, String> {
     let mut reasons = Vec::new();
     for arm in Arm::BOTH {
         match reflection::fetch(&format!("http://{}", manifest.arm(arm).authority)).await {
-            Ok(files) => match Descriptors::from_files(files) {
+            Ok(set) => match Descriptors::decode(&set) {
                 Ok(descriptors) => return Ok(descriptors),
                 Err(error) => reasons.push(format!("{arm}: {error}")),
             },

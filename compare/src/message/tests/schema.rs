@@ -107,7 +107,10 @@ pub(super) fn method() -> Method {
         .map(prost::Message::encode_to_vec)
         .collect();
     files.push(encoded);
-    Descriptors::from_encoded_files(files)
+    // An encoded set is the encoded files, each as field 1.
+    let mut set = Vec::new();
+    prost::encoding::bytes::encode_repeated(1, &files, &mut set);
+    Descriptors::decode(&set)
         .unwrap()
         .method("/t.S/Do")
         .unwrap()
