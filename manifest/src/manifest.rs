@@ -2,20 +2,15 @@
 //! the text alone found. What only the arms can tell (does the method exist?) is asked by
 //! [`Manifest::check_methods`].
 
-use std::collections::{BTreeMap, BTreeSet};
+mod reader;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde_saphyr::{Location, Spanned};
-
 use crate::error::{ManifestError, Position};
-use crate::raw::{self, RawManifest};
-use crate::rules::{CompareRules, Tolerance};
+use crate::raw::RawManifest;
+use crate::rules::CompareRules;
 use crate::words::{Arm, MethodPath, Percent, Weight};
-
-/// Most rules that a manifest may have.
-const MAX_RULES: usize = 1_000;
-/// Most steps that a ramp may have.
-const MAX_STEPS: usize = 100;
 
 /// What a person wrote, complete and checked.
 #[derive(Clone, Debug)]
@@ -244,11 +239,11 @@ impl Manifest {
                 .to_owned();
             ManifestError {
                 file: file.to_owned(),
-                position: place.as_ref().map(position).unwrap_or_default(),
+                position: place.as_ref().map(reader::position).unwrap_or_default(),
                 message,
             }
         })?;
-        Reader { file }.manifest(raw, text)
+        reader::Reader { file }.manifest(raw, text)
     }
 
     /// One arm's settings.
@@ -300,314 +295,6 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<Strin
         .map(|(_, candidate)| candidate.to_owned())
 }
 
-fn position(location: &Location) -> Position {
-    Position {
-        line: location.line(),
-        column: location.column(),
-    }
-}
-
-/// Turns the raw manifest into the typed one.
-struct Reader<'a> {
-    file: &'a str,
-}
-
-impl Reader<'_> {
-    fn error(&self, at: &Location, message: impl Into<String>) -> ManifestError {
-        ManifestError {
-            file: self.file.to_owned(),
-            position: position(at),
-            message: message.into(),
-        }
-    }
-
-    fn manifest(&self, raw: RawManifest, text: &str) -> Result<Manifest, ManifestError> {
-        let expect = |field: &Spanned<String>, key: &str, right: &str| {
-            if field.value == right {
-                return Ok(());
-            }
-            let message = format!("{key} is {:?}: this version reads {right:?}", field.value);
-            Err(self.error(&field.referenced, message))
-        };
-        expect(&raw.api_version, "apiVersion", "cutover.dev/v1alpha1")?;
-        expect(&raw.kind, "kind", "Cutover")?;
-        let name = &raw.metadata.name;
-        if name.value.is_empty() {
-            return Err(self.error(&name.referenced, "metadata.name must not be empty"));
-        }
-        let spec = raw.spec;
-        let sticky_key = match spec.sticky_key {
-            None => None,
-            Some(key) => Some(StickyKey {
-                metadata: self.metadata_name(&key.metadata)?,
-                salt: key.salt.unwrap_or_else(|| name.value.clone()),
-            }),
-        };
-        Ok(Manifest {
-            listen: self.address(spec.listen.as_ref(), "spec.listen", "127.0.0.1:50050")?,
-            admin: self.address(spec.admin.as_ref(), "spec.admin", "127.0.0.1:50053")?,
-            control: ControlConfig {
-                listen: self.address(
-                    spec.control.listen.as_ref(),
-                    "spec.control.listen",
-                    "127.0.0.1:4317",
-                )?,
-                operator: self.address(
-                    spec.control.operator.as_ref(),
-                    "spec.control.operator",
-                    "127.0.0.1:50054",
-                )?,
-                store: spec
-                    .control
-                    .store
-                    .unwrap_or_else(|| "cutover.db".to_owned()),
-            },
-            legacy: self.arm(&spec.legacy, "spec.legacy.url")?,
-            candidate: self.arm(&spec.candidate, "spec.candidate.url")?,
-            descriptors: match spec.descriptors {
-                None => DescriptorSource::Reflection,
-                Some(descriptors) => DescriptorSource::File(descriptors.file),
-            },
-            sticky_key,
-            override_header: match spec.override_header.allow {
-                true => OverrideHeader::Honour,
-                false => OverrideHeader::Strip,
-            },
-            rules: self.rules(spec.rules)?,
-            ramp: spec.ramp.map(|ramp| self.ramp(ramp)).transpose()?,
-            limits: limits(spec.limits),
-            name: name.value.clone(),
-            text: text.to_owned(),
-        })
-    }
-
-    fn metadata_name(&self, name: &Spanned<String>) -> Result<String, ManifestError> {
-        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.value.is_empty() || !name.value.chars().all(valid) || name.value.ends_with("-bin") {
-            let message = format!("{:?} is not the name of text metadata", name.value);
-            return Err(self.error(&name.referenced, message));
-        }
-        Ok(name.value.to_ascii_lowercase())
-    }
-
-    fn address(
-        &self,
-        given: Option<&Spanned<String>>,
-        key: &str,
-        default: &str,
-    ) -> Result<String, ManifestError> {
-        let Some(given) = given else {
-            return Ok(default.to_owned());
-        };
-        if host_port(&given.value).is_none() {
-            let message = format!("{key} is {:?}: write it as HOST:PORT", given.value);
-            return Err(self.error(&given.referenced, message));
-        }
-        Ok(given.value.clone())
-    }
-
-    fn arm(&self, raw: &raw::RawArm, key: &str) -> Result<ArmConfig, ManifestError> {
-        let url = &raw.url;
-        let authority = url
-            .value
-            .strip_prefix("http://")
-            .map(|rest| rest.trim_end_matches('/'));
-        match authority.filter(|authority| host_port(authority).is_some()) {
-            Some(authority) => Ok(ArmConfig {
-                url: url.value.clone(),
-                authority: authority.to_owned(),
-            }),
-            None => {
-                let message = format!("{key} is {:?}: write it as http://HOST:PORT", url.value);
-                Err(self.error(&url.referenced, message))
-            }
-        }
-    }
-
-    fn rules(&self, raw: Vec<Spanned<raw::RawRule>>) -> Result<Vec<Rule>, ManifestError> {
-        let mut seen: BTreeMap<Target, Position> = BTreeMap::new();
-        if let Some(extra) = raw.get(MAX_RULES) {
-            let message = format!("more than {MAX_RULES} rules");
-            return Err(self.error(&extra.referenced, message));
-        }
-        let mut rules = Vec::with_capacity(raw.len());
-        for rule in raw {
-            let mut targets = Vec::new();
-            for m in &rule.value.matches {
-                targets.push((self.target(&m.value.method, &m.referenced)?, m.referenced));
-            }
-            if rule.value.matches.is_empty() {
-                targets.push((Target::Default, rule.referenced));
-            }
-            let mut placed = Vec::with_capacity(targets.len());
-            for (target, location) in targets {
-                let position = position(&location);
-                if let Some(first) = seen.insert(target.clone(), position) {
-                    let what = match &target {
-                        Target::Method(path) => path.to_string(),
-                        Target::Service(service) => format!("service {service}"),
-                        Target::Default => "the default (no matches)".to_owned(),
-                    };
-                    let message = format!(
-                        "duplicate rule for {what}: line {} has one already; join them",
-                        first.line
-                    );
-                    return Err(self.error(&location, message));
-                }
-                placed.push((target, position));
-            }
-            rules.push(self.rule(rule, placed)?);
-        }
-        Ok(rules)
-    }
-
-    fn target(&self, raw: &raw::RawMethod, at: &Location) -> Result<Target, ManifestError> {
-        // A service is checked as part of a path, with a method that is surely valid.
-        let method = raw.method.as_deref();
-        let path = MethodPath::new(&raw.service, method.unwrap_or("Any"))
-            .map_err(|error| self.error(at, error.to_string()))?;
-        Ok(match method {
-            Some(_) => Target::Method(path),
-            None => Target::Service(raw.service.clone()),
-        })
-    }
-
-    fn rule(
-        &self,
-        rule: Spanned<raw::RawRule>,
-        targets: Vec<(Target, Position)>,
-    ) -> Result<Rule, ManifestError> {
-        let at = rule.referenced;
-        let raw = rule.value;
-        let mirror = match raw.mirror {
-            None => Mirror::OFF,
-            Some(mirror) => Mirror {
-                percent: mirror.percent.map_or(Percent::FULL, |percent| percent.0),
-                noise: mirror
-                    .noise_percent
-                    .map_or(Percent::ZERO, |percent| percent.0),
-                side_effects: match mirror.accept_side_effects {
-                    true => MirrorSideEffects::Accept,
-                    false => MirrorSideEffects::Refuse,
-                },
-            },
-        };
-        let names_methods = targets
-            .iter()
-            .all(|(target, _)| matches!(target, Target::Method(_)));
-        if mirror.side_effects == MirrorSideEffects::Accept && !names_methods {
-            let message = "acceptSideEffects needs a rule that names the method it is for";
-            return Err(self.error(&at, message));
-        }
-        Ok(Rule {
-            targets,
-            weight: raw.weight.map(|weight| weight.0),
-            mirror,
-            compare: self.compare(raw.compare, &at)?,
-        })
-    }
-
-    fn compare(&self, raw: raw::RawCompare, at: &Location) -> Result<CompareRules, ManifestError> {
-        for name in &raw.trailers {
-            let secret = ["authorization", "cookie", "set-cookie"].contains(&name.as_str());
-            if secret || name.ends_with("-bin") {
-                let message = format!("trailer {name:?} is never compared: it may hold secrets");
-                return Err(self.error(at, message));
-            }
-        }
-        let mut tolerance = BTreeMap::new();
-        for (path, bound) in raw.tolerance {
-            let bound = Tolerance {
-                relative: bound.relative.unwrap_or(0.0),
-                absolute: bound.absolute.unwrap_or(0.0),
-            };
-            let valid = |x: f64| x.is_finite() && x >= 0.0;
-            if !valid(bound.relative) || !valid(bound.absolute) {
-                let message = format!("tolerance of {} must be finite and not negative", path.0);
-                return Err(self.error(at, message));
-            }
-            tolerance.insert(path.0, bound);
-        }
-        Ok(CompareRules {
-            ignore: raw.ignore.into_iter().map(|path| path.0).collect(),
-            tolerance,
-            unordered: raw.unordered.into_iter().map(|path| path.0).collect(),
-            keyed: raw
-                .keyed
-                .into_iter()
-                .map(|(path, keys)| (path.0, keys))
-                .collect(),
-            trailers: raw.trailers.into_iter().collect(),
-            redact: raw.redact.into_iter().map(|path| path.0).collect(),
-            capture_values: raw.capture_values,
-        })
-    }
-
-    fn ramp(&self, raw: raw::RawRamp) -> Result<Ramp, ManifestError> {
-        let at = raw.steps.referenced;
-        if raw.steps.value.is_empty() || raw.steps.value.len() > MAX_STEPS {
-            let message = format!("spec.ramp.steps must have 1 to {MAX_STEPS} steps");
-            return Err(self.error(&at, message));
-        }
-        let mut steps: Vec<Step> = Vec::new();
-        for step in raw.steps.value {
-            let weight = step.value.weight.0;
-            if steps.last().is_some_and(|last| last.weight >= weight) {
-                let message = "the weights of spec.ramp.steps must rise from step to step";
-                return Err(self.error(&step.referenced, message));
-            }
-            let hold = step.value.hold.map_or(Duration::ZERO, |hold| hold.0);
-            steps.push(Step { weight, hold });
-        }
-        let default = Gates::default();
-        let confidence = match raw.gates.confidence {
-            None => default.confidence,
-            Some(c) if c.value >= 0.5 && c.value < 1.0 => c.value,
-            Some(c) => {
-                let message = format!("confidence {} must be at least 0.5 and below 1", c.value);
-                return Err(self.error(&c.referenced, message));
-            }
-        };
-        let p99_ratio = match raw.gates.latency {
-            None => None,
-            Some(l) if l.p99_ratio.value.is_finite() && l.p99_ratio.value > 0.0 => {
-                Some(l.p99_ratio.value)
-            }
-            Some(l) => {
-                let message = format!("p99Ratio {} must be positive", l.p99_ratio.value);
-                return Err(self.error(&l.p99_ratio.referenced, message));
-            }
-        };
-        Ok(Ramp {
-            scope: match raw.scope {
-                Some(raw::RawScope::Service) => RampScope::Service,
-                Some(raw::RawScope::Method) | None => RampScope::Method,
-            },
-            interval: raw
-                .interval
-                .map_or(Duration::from_secs(1), |interval| interval.0),
-            steps,
-            gates: Gates {
-                min_calls: raw.gates.min_calls.unwrap_or(default.min_calls),
-                error_rate_margin: raw
-                    .gates
-                    .error_rate_margin
-                    .map_or(default.error_rate_margin, |m| m.0),
-                mismatch_below: raw
-                    .gates
-                    .mismatch_below
-                    .map_or(default.mismatch_below, |m| m.0),
-                p99_ratio,
-                confidence,
-            },
-            on_failure: match raw.on_failure {
-                Some(raw::RawOnFailure::Hold) => OnFailure::Hold,
-                Some(raw::RawOnFailure::Rollback) | None => OnFailure::Rollback,
-            },
-        })
-    }
-}
-
 impl Mirror {
     /// No mirroring.
     pub const OFF: Mirror = Mirror {
@@ -630,39 +317,4 @@ impl Default for Limits {
             shutdown_grace: Duration::from_secs(10),
         }
     }
-}
-
-fn limits(raw: raw::RawLimits) -> Limits {
-    let default = Limits::default();
-    let size = |given: Option<raw::RawSize>, default| given.map_or(default, |size| size.0);
-    let time = |given: Option<raw::RawDuration>, default| given.map_or(default, |time| time.0);
-    Limits {
-        max_concurrent_streams: raw
-            .max_concurrent_streams
-            .unwrap_or(default.max_concurrent_streams),
-        max_header_list_bytes: size(raw.max_header_list_bytes, default.max_header_list_bytes),
-        max_compared_message_bytes: size(
-            raw.max_compared_message_bytes,
-            default.max_compared_message_bytes,
-        ),
-        mirror_queue: raw.mirror_queue.unwrap_or(default.mirror_queue),
-        mirror_memory_bytes: size(raw.mirror_memory, default.mirror_memory_bytes),
-        mirror_deadline: time(raw.mirror_deadline, default.mirror_deadline),
-        connect_timeout: time(raw.connect_timeout, default.connect_timeout),
-        shutdown_grace: time(raw.shutdown_grace, default.shutdown_grace),
-    }
-}
-
-/// The host and port of `HOST:PORT` or `[V6]:PORT`.
-fn host_port(text: &str) -> Option<(&str, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let plain = host
-        .strip_prefix('[')
-        .map_or(Some(host), |v6| v6.strip_suffix(']'))?;
-    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
-    let v6_needs_brackets = plain.contains(':') && plain.len() == host.len();
-    if plain.is_empty() || !plain.chars().all(valid) || v6_needs_brackets {
-        return None;
-    }
-    Some((plain, port.parse().ok()?))
 }
