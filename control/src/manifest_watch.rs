@@ -18,6 +18,9 @@ use crate::shared::Shared;
 
 /// How often the content is looked at without being told.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long writing may take after the first sign of it; also bounds how often a file that changes
+/// without end makes us look.
+const SETTLE: Duration = Duration::from_millis(20);
 /// Largest manifest that is read, bytes.
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -85,7 +88,7 @@ impl ManifestWatch {
         loop {
             tokio::select! {
                 () = shared.shutdown.cancelled() => return,
-                () = self.told.notified() => {}
+                () = self.told.notified() => tokio::time::sleep(SETTLE).await,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             let path = self.path.clone();
@@ -153,4 +156,30 @@ async fn take(shared: &Arc<Shared>, parsed: Result<Manifest, String>) {
 fn control_addresses(manifest: &Manifest) -> [&str; 3] {
     let control = &manifest.control;
     [&control.listen, &control.operator, &control.store]
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
+    use notify::{Event, EventKind};
+
+    use super::*;
+
+    #[test]
+    fn only_what_can_change_the_manifest_is_a_sign() {
+        let check = |kind, file: &str, expected| {
+            let event = Event::new(kind).add_path(Path::new("/etc/cutover").join(file));
+            let name = OsStr::new("cutover.yaml");
+            assert_eq!(concerns(&event, Some(name)), expected, "{kind:?} {file}");
+        };
+        let (written, read) = (
+            EventKind::Modify(ModifyKind::Any),
+            AccessKind::Open(AccessMode::Any),
+        );
+        check(written, "cutover.yaml", true);
+        check(EventKind::Create(CreateKind::File), "cutover.yaml", true);
+        check(EventKind::Create(CreateKind::Any), "..data", true);
+        check(EventKind::Access(read), "cutover.yaml", false);
+        check(written, "cutover.db-wal", false);
+    }
 }
