@@ -4,7 +4,7 @@ Starts the Python legacy, the Rust candidate and `cutover up`, sends callers thr
 lets the ramp carry the weight from 0 to 100 on evidence. Then it measures both arms side by side
 and prints the migration report. With `--candidate broken` a build with porting bugs takes the
 candidate's place at weight 10, and the ramp has to roll back. The exit code is 0 if that is what
-happened. Ctrl-C at any moment ends every process.
+happened, 1 if not. Ctrl-C at any moment ends every process.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
 from cutover.v1 import operator_pb2 as pb  # noqa: E402
 from harness import (  # noqa: E402
+    Arm,
     CutoverUp,
     Process,
     free_port,
@@ -38,6 +39,7 @@ from harness import (  # noqa: E402
     start_legacy,
     stop_all,
 )
+from harness.manifest import Yaml, replace  # noqa: E402
 from harness.paths import copy_database  # noqa: E402
 from measure import compare_arms  # noqa: E402
 from story import Story, migration_table  # noqa: E402
@@ -50,8 +52,9 @@ RAMP_S = 100.0
 ROLLBACK_S = 30.0
 DEPLOY_AT_BP = 1_000
 GRACE = ("--shutdown-grace", "2")
-ROUNDS = 2
-ROUND_S = 3.0
+WATCH_S = 6.0
+ROUNDS = 3
+ROUND_S = 4.0
 INTERRUPTED = 130
 
 
@@ -76,9 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _good(story: Story, scratch: Path) -> int:
     with _migration(story, scratch) as migration:
         arrived = story.follow(migration.up, migration.callers, until=_healthy, seconds=RAMP_S)
-        status = migration.up.operator().status()
-        if not arrived:
+        if arrived:
+            story.say("the ramp is at its end: the candidate answers every call, and stays watched")
+            story.follow(migration.up, migration.callers, until=_never, seconds=WATCH_S)
+        else:
             story.say("the ramp did not arrive at 100 %: see the verdict above")
+        status = migration.up.operator().status()
         story.say("the callers stop; both arms are measured side by side, without the proxy")
         migration.stop_callers()
         errors = migration.errors()
@@ -113,16 +119,17 @@ def _broken(story: Story, scratch: Path) -> int:
     with _migration(story, scratch) as migration:
         up, callers = migration.up, migration.callers
         at_ten = story.follow(up, callers, until=_weight(DEPLOY_AT_BP), seconds=RAMP_S)
-        story.say("a deploy: the candidate is replaced by a build with porting bugs")
-        migration.deploy_broken()
+        story.say("a deploy: a build with porting bugs takes the candidate's place")
+        broken = migration.start_broken()
+        migration.deploy(broken)
         deployed = time.monotonic()
-        story.say(f"the broken build answers on {migration.candidate.address}")
+        story.say(f"the manifest names the broken build, {broken.url}, from now on")
         rolled_back = story.follow(up, callers, until=_rolled_back, seconds=ROLLBACK_S)
         seconds = time.monotonic() - deployed
         if rolled_back:
-            story.say(f"rolled back to weight 0, {seconds:.1f} s after the broken build came up")
+            story.say(f"rolled back to weight 0, {seconds:.1f} s after the deploy")
         # The shadow is still asked, so that the report has more to show.
-        story.follow(up, callers, until=lambda _: False, seconds=5)
+        story.follow(up, callers, until=_never, seconds=WATCH_S)
         migration.stop_callers()
         story.title("Report")
         _report(up)
@@ -156,21 +163,26 @@ class Migration:
         story.say(f"legacy (Python) listens on {self.legacy.address}")
         self.candidate = start_candidate(self.database, logs=scratch, otlp=otlp, extra=GRACE)
         story.say(f"candidate (Rust) listens on {self.candidate.address}")
+        self._content: Yaml = yaml.safe_load((ROOT / "demo/cutover.yaml").read_text("utf-8"))
+        self._content["spec"]["legacy"] = {"url": self.legacy.url}
+        self._content["spec"]["candidate"] = {"url": self.candidate.url}
         self.up = CutoverUp(
-            self._manifest(), scratch=scratch, logs=scratch, control_port=self._otlp_port
+            self._content, scratch=scratch, logs=scratch, control_port=self._otlp_port
         )
         story.say(f"cutover up: the proxy listens on {self.up.address}")
         story.say(f"DASHBOARD: {self.up.dashboard}")
         self.callers = [self._start_callers(index) for index in range(CALLER_PROCESSES)]
         story.say(f"{CALLER_PROCESSES} processes of callers: all seven methods, 3,000 users")
 
-    def deploy_broken(self) -> None:
-        """Puts a build with porting bugs in the candidate's place, on the same address."""
-        address = self.candidate.address
-        self.candidate.stop()
-        self.candidate = start_broken(
-            self.database, logs=self._scratch, otlp=self._otlp, listen=address, extra=GRACE
-        )
+    def start_broken(self) -> Arm:
+        """Starts a build with porting bugs beside the candidate."""
+        logs = self._scratch / "broken"
+        return start_broken(self.database, logs=logs, otlp=self._otlp, extra=GRACE)
+
+    def deploy(self, candidate: Arm) -> None:
+        """Lets the manifest name another candidate; the old one ends the calls that it has."""
+        self._content["spec"]["candidate"] = {"url": candidate.url}
+        replace(self.up.manifest, self._content)
 
     def stop_callers(self) -> None:
         """Lets each caller end its call, and stops."""
@@ -186,14 +198,6 @@ class Migration:
             for what, count in Story.counts(self.callers).items()
             if what not in ("calls", "expected errors")
         }
-
-    def _manifest(self) -> dict[str, object]:
-        content: dict[str, dict[str, object]] = yaml.safe_load(
-            (ROOT / "demo" / "cutover.yaml").read_text("utf-8")
-        )
-        content["spec"]["legacy"] = {"url": self.legacy.url}
-        content["spec"]["candidate"] = {"url": self.candidate.url}
-        return dict(content)
 
     def _start_callers(self, index: int) -> Process:
         command = [
@@ -225,6 +229,10 @@ def _healthy(status: pb.Status) -> bool:
 
 def _rolled_back(status: pb.Status) -> bool:
     return any(ramp.phase == pb.PHASE_DEGRADED for ramp in status.ramps)
+
+
+def _never(_: pb.Status) -> bool:
+    return False
 
 
 def _weight(basis_points: int) -> Callable[[pb.Status], bool]:

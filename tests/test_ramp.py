@@ -22,6 +22,7 @@ from harness import (
     wait_until,
 )
 from harness.load import load_command
+from harness.manifest import Yaml, replace
 from harness.paths import copy_database
 
 SERVICE = "gazetteer.v1.GazetteerService"
@@ -67,8 +68,8 @@ class Stage:
     """Both arms with telemetry, `cutover up` between them, and callers."""
 
     database: Path
-    legacy: Arm
-    candidate: Arm
+    arms: list[Arm]
+    content: Yaml
     up: CutoverUp
     otlp: str
     logs: Path
@@ -84,10 +85,11 @@ class Stage:
         return only
 
     def deploy_broken(self) -> None:
-        """Replaces the candidate, on its address, by a build with porting bugs."""
-        address = self.candidate.address
-        self.candidate.stop()
-        self.candidate = start_broken(self.database, logs=self.logs, otlp=self.otlp, listen=address)
+        """Lets the manifest name a build with porting bugs instead of the candidate."""
+        broken = start_broken(self.database, logs=self.logs / "broken", otlp=self.otlp)
+        self.arms.append(broken)
+        self.content["spec"]["candidate"] = {"url": broken.url}
+        replace(self.up.manifest, self.content)
 
 
 Start = Callable[..., Stage]
@@ -102,13 +104,15 @@ def start(database: Path, tmp_path: Path, logs: Path) -> Iterator[Start]:
             port = free_port()
             otlp = f"127.0.0.1:{port}"
             own = copy_database(database, tmp_path / "own.db")
-            legacy = stack.enter_context(start_legacy(own, logs=logs, otlp=otlp))
-            other = candidate(own, logs=logs, otlp=otlp)
+            arms: list[Arm] = []
+            stack.callback(lambda: [arm.stop() for arm in arms])
+            for start_arm in (start_legacy, candidate):
+                arms.append(start_arm(own, logs=logs, otlp=otlp))
+            legacy, other = arms
             content = manifest(legacy.url, other.url, rules=RULES, ramp=ramp)
             up = CutoverUp(content, scratch=tmp_path, logs=logs, control_port=port)
             stack.enter_context(up)
-            stage = Stage(own, legacy, other, up, otlp, logs)
-            stack.callback(lambda: stage.candidate.stop())
+            stage = Stage(own, arms, content, up, otlp, logs)
             flags = {"mode": "open", "rate": RATE, "duration": 600, "keys": 3000, "mix": MIX}
             command = load_command(up.url, database=own, **flags)
             stack.enter_context(Process("callers", command, logs=logs))

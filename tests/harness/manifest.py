@@ -71,6 +71,11 @@ def rule(
     return made
 
 
+def replace(path: Path, content: Yaml) -> None:
+    """Puts another manifest in a file's place, at once."""
+    write(path.with_suffix(".new"), content).replace(path)
+
+
 def write(path: Path, content: Yaml) -> Path:
     """Writes a manifest as YAML."""
     path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
