@@ -211,3 +211,25 @@ fn a_loop_of_parents_ends() {
     let mut pairing = fill(spans);
     assert_eq!(pairs(&pairing.sweep(at(2.0))).len(), 1);
 }
+
+proptest::proptest! {
+    /// Whatever comes, in whatever order, how often and how late: at most one outcome for one call,
+    /// and nothing is left behind.
+    #[test]
+    fn any_order_loss_and_repetition_gives_one_outcome_and_leaves_nothing(
+        arrivals in proptest::collection::vec((0..7usize, 0u64..3_000), 0..40),
+    ) {
+        let mut pairing = Pairing::new(Bounds::default());
+        let mut now = at(0.0);
+        let mut outcomes = Vec::new();
+        for (index, pause_ms) in &arrivals {
+            now += Duration::from_millis(*pause_ms);
+            outcomes.extend(pairing.sweep(now));
+            outcomes.extend(pairing.add(call().swap_remove(*index), now));
+        }
+        outcomes.extend(pairing.sweep(now + at(60.0)));
+        let has_shadow_root = arrivals.iter().any(|(index, _)| *index == 2);
+        proptest::prop_assert_eq!(outcomes.len(), usize::from(has_shadow_root));
+        proptest::prop_assert_eq!((pairing.spans, pairing.bytes, pairing.traces.len()), (0, 0, 0));
+    }
+}
