@@ -65,6 +65,7 @@ pub(crate) struct Core {
     /// Also those that don't apply now (another scope, a pinned method): their place is kept.
     ramps: BTreeMap<String, Run>,
     last_tick: Duration,
+    verdicts_moved: bool,
     /// Decisions that are in force but could not be saved yet; `None` where all is saved.
     pending: Option<Vec<wire::Decision>>,
 }
@@ -98,6 +99,7 @@ impl Core {
             fingerprint,
             ramps: BTreeMap::new(),
             last_tick: at.now,
+            verdicts_moved: false,
             pending: None,
             manifest,
         };

@@ -61,6 +61,10 @@ async fn beat(shared: Arc<Shared>) {
         };
         // What could not be saved was logged, and the next snapshot saves it again.
         let _ = shared.change(decide).await;
+        let moved = shared.core().take_verdicts_moved();
+        if moved {
+            shared.touch();
+        }
     }
 }
 
@@ -137,6 +141,8 @@ async fn pair(shared: Arc<Shared>, mut batches: mpsc::Receiver<Batch>, bounds: B
                     for (key, reading) in readings {
                         core.processes.take(key, reading, now);
                     }
+                    drop(core);
+                    shared.touch();
                     Vec::new()
                 }
             },

@@ -75,6 +75,11 @@ impl Core {
         }
     }
 
+    /// Whether a verdict is another than when this was last asked.
+    pub(crate) fn take_verdicts_moved(&mut self) -> bool {
+        std::mem::take(&mut self.verdicts_moved)
+    }
+
     /// Applies the answers to the questions of `epoch`; those of another epoch are void.
     pub(crate) fn answers(
         &mut self,
@@ -94,10 +99,11 @@ impl Core {
             };
             let reason = sentence(&verdict);
             let kind = verdict.kind;
-            run.verdict = to_wire(&verdict);
+            let before = std::mem::replace(&mut run.verdict, to_wire(&verdict));
             if run.state.phase == Phase::Progressing {
                 run.show_what_holds_it_back(&ramp, overridden);
             }
+            self.verdicts_moved |= before != run.verdict;
             let transition = run.state.tick(&ramp, kind, &reason, overridden, at.unix_ms);
             if let Some(transition) = transition {
                 decisions.push(self.log(&scope, "ramp", transition, at));
