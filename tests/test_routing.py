@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -122,12 +123,26 @@ def test_the_handler_of_a_shadow_call_runs(
         descriptors=write_descriptors(tmp_path / "foreign.bin"),
     )
     with CutoverUp(content, scratch=tmp_path, logs=logs) as up, up.channel() as channel:
+
+        def call(key: str) -> None:
+            ended = channel.unary_unary(method).future(
+                b"ABORTED", timeout=10, metadata=(("x-user-id", key),)
+            )
+            assert (ended.code() == grpc.StatusCode.ABORTED) is accepted
+
+        def mirrors() -> bool:
+            call("first")
+            return bool(foreign_candidate.ledger(method))
+
+        def counted(backend: Backend) -> list[dict[str, Any]]:
+            return [entry for entry in backend.ledger(method) if key_of(entry) != "first"]
+
+        # Nothing is mirrored until the descriptors are read, which happens beside the calls.
+        wait_until(mirrors)
         for index in range(40):
-            key = (("x-user-id", f"key-{index}"),)
-            call = channel.unary_unary(method).future(b"ABORTED", timeout=10, metadata=key)
-            assert (call.code() == grpc.StatusCode.ABORTED) is accepted
-        wait_until(lambda: len(foreign_candidate.ledger(method)) >= 40)
-    primary, shadow = foreign_legacy.ledger(method), foreign_candidate.ledger(method)
+            call(f"key-{index}")
+        wait_until(lambda: len(counted(foreign_candidate)) >= 40)
+        primary, shadow = counted(foreign_legacy), counted(foreign_candidate)
     assert {key_of(entry) for entry in shadow} == {key_of(entry) for entry in primary}
     assert len(shadow) == 40
     # Both copies hang in one trace, below spans of their own.
