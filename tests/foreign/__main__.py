@@ -23,7 +23,7 @@ def main() -> None:
     arguments = parser.parse_args()
     server = grpc.server(
         ThreadPoolExecutor(THREADS),
-        handlers=(Foreign(arguments.arm),),
+        handlers=[Foreign(arguments.arm)],
         options=(("grpc.so_reuseport", 0), ("grpc.max_send_message_length", -1)),
     )
     healthy = health.HealthServicer()

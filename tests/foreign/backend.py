@@ -34,7 +34,8 @@ class Backend:
     def ledger(self, method: str | None = None) -> list[dict[str, Any]]:
         """Every call that reached a handler, or those of one method."""
         with grpc.insecure_channel(self.address, UNBOUNDED) as channel:
-            entries = json.loads(channel.unary_unary(LEDGER)(b"", timeout=30))
+            ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(LEDGER)
+            entries = json.loads(ask(b"", timeout=30))
         return [entry for entry in entries if method in (None, entry["method"])]
 
     def __enter__(self) -> Self:

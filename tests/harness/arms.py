@@ -107,7 +107,7 @@ def _start(
     listen: str,
     extra: Sequence[str],
 ) -> Arm:
-    command = [program, "--listen", listen, "--database", database, *extra]
+    command: list[str | Path] = [program, "--listen", listen, "--database", database, *extra]
     process = Process(arm, command, logs=logs, env=telemetry(arm, otlp))
     try:
         return Arm(process, process.wait_for_line(r"^listening on (\S+)$")[1])

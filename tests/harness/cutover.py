@@ -36,7 +36,7 @@ class CutoverUp:
             self.manifest = manifest
         else:
             self.manifest = write(scratch / "cutover.yaml", manifest)
-        command = [
+        command: list[str | Path] = [
             *(binary("cutover"), "up", "-f", self.manifest),
             *("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--operator", "127.0.0.1:0"),
             *("--control-listen", f"127.0.0.1:{control_port}"),
