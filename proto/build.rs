@@ -3,7 +3,7 @@
 
 use std::{env, error::Error, fs, path::Path};
 
-const PACKAGES: [(&str, &[&str]); 2] = [
+const PACKAGES: [(&str, &[&str]); 3] = [
     ("gazetteer", &["gazetteer/v1/gazetteer.proto"]),
     (
         "cutover",
@@ -12,6 +12,7 @@ const PACKAGES: [(&str, &[&str]); 2] = [
             "cutover/v1/operator.proto",
         ],
     ),
+    ("grpc", &["grpc/binarylog/v1/binarylog.proto"]),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,7 +1,8 @@
 //! The command line, as types. Each command's flags are beside its kind: [`run`] for what runs,
-//! [`operate`] for what talks to a running control plane.
+//! [`operate`] for what talks to a running control plane, [`replay`] for recordings.
 
 mod operate;
+mod replay;
 mod run;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 pub(crate) use operate::{
     MoveArgs, OperatorArgs, Output, PromoteArgs, ReportArgs, StatusArgs, WeightArgs,
 };
+pub(crate) use replay::{RecordArgs, ReplayArgs};
 pub(crate) use run::{ControlArgs, ProxyArgs, UpArgs};
 
 const LONG_ABOUT: &str = "\
@@ -29,6 +31,8 @@ Examples:
   cutover weight GetPlace 25 --why 'try a quarter'
   cutover abort --why 'errors in search'
   cutover report                       # both arms side by side
+  cutover record -f cutover.yaml --out calls.binlog   # calls to a file
+  cutover replay calls.binlog          # from there to both arms, compared
 
 Exit codes: 0 good, 1 something failed or the answer is bad, 2 what was written is wrong.";
 
@@ -49,7 +53,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
     /// Level of logs on standard error: error, warn, info, debug, trace, or per module.
-    /// Default: info for up, proxy and control; warn for the rest.
+    /// Default: info for up, proxy, control and record; warn for the rest.
     #[arg(
         long,
         global = true,
@@ -89,6 +93,10 @@ pub(crate) enum Command {
     Proxy(ProxyArgs),
     /// Run the control plane alone.
     Control(ControlArgs),
+    /// Run a proxy that writes the calls that pass to a file.
+    Record(RecordArgs),
+    /// Send recorded calls to both arms and compare their answers.
+    Replay(ReplayArgs),
     /// Check a manifest, and whether both arms fit it.
     Check(CheckArgs),
     /// Show where everything stands.
@@ -113,7 +121,7 @@ impl Command {
     /// Servers tell what they do; commands that answer a question keep quiet.
     pub(crate) fn default_log_level(&self) -> &'static str {
         match self {
-            Command::Up(_) | Command::Proxy(_) | Command::Control(_) => "info",
+            Command::Up(_) | Command::Proxy(_) | Command::Control(_) | Command::Record(_) => "info",
             _ => "warn",
         }
     }

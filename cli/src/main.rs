@@ -7,6 +7,7 @@ mod failure;
 mod logging;
 mod operate;
 mod output;
+mod replay;
 mod run;
 mod text;
 
@@ -53,6 +54,8 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
             Command::Up(args) => run::up(args).await,
             Command::Proxy(args) => run::proxy(args).await,
             Command::Control(args) => run::control(args).await,
+            Command::Record(args) => run::record(args).await,
+            Command::Replay(args) => replay::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Status(args) => operate::status(args).await,
             Command::Weight(args) => operate::weight(args).await,

@@ -5,7 +5,7 @@ mod client;
 mod json;
 mod moves;
 mod report;
-mod scope;
+pub(crate) mod scope;
 mod status;
 mod view;
 mod weight;

@@ -1,8 +1,9 @@
-//! The commands that run until a signal: `up`, `proxy` and `control`. They read the manifest,
+//! The commands that run until a signal: `up`, `proxy`, `record` and `control`. They read the manifest,
 //! start what their crates hold, say where it listens, and end it gracefully.
 
 mod manifest;
 mod ready;
+mod record;
 mod signals;
 
 use std::future::Future;
@@ -17,7 +18,8 @@ use crate::args::{ControlArgs, ProxyArgs, UpArgs};
 use crate::failure::{Failure, Outcome};
 
 pub(crate) use manifest::read as read_manifest;
-use signals::Signals;
+pub(crate) use record::record;
+pub(crate) use signals::Signals;
 
 /// Runs the control plane, then a proxy that follows it.
 pub(crate) async fn up(args: UpArgs) -> Result<Outcome, Failure> {
@@ -37,6 +39,7 @@ pub(crate) async fn up(args: UpArgs) -> Result<Outcome, Failure> {
         admin: args.admin,
         threads: args.threads,
         otlp: args.otlp,
+        journal: None,
     })
     .await;
     let proxy = match proxy {
@@ -71,6 +74,7 @@ pub(crate) async fn proxy(args: ProxyArgs) -> Result<Outcome, Failure> {
         admin: args.admin,
         threads: args.threads,
         otlp: args.otlp,
+        journal: None,
     })
     .await?;
     ready::proxy(&proxy);

@@ -147,6 +147,35 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * factor).map_err(|_| error())
 }
 
+/// Reads `65536`, `64KiB`, `256MiB`, `1GiB`.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let error = || format!("{text:?} is not a size: write it as 65536, 64KiB, 256MiB or 1GiB");
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let number: u64 = number.parse().map_err(|_| error())?;
+    let shift = match unit {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err(error()),
+    };
+    number.checked_mul(1 << shift).ok_or_else(error)
+}
+
+/// Reads `0` and `0.1%`, as a share of 1.
+pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
+    let error = || format!("{text:?} is not a share: write 0, or such as 0.1%, at most 100%");
+    if text == "0" {
+        return Ok(0.0);
+    }
+    let number = text.strip_suffix('%').ok_or_else(error)?;
+    match number.trim().parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err(error()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +199,20 @@ mod tests {
         assert_eq!(parse_duration("1.5m"), Ok(Duration::from_secs(90)));
         for bad in ["", "10", "m", "5 parsecs", "-1s"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_shares_are_read_with_their_units() {
+        assert_eq!(parse_bytes("64KiB"), Ok(65_536));
+        assert_eq!(parse_bytes("7"), Ok(7));
+        assert_eq!(parse_share("0"), Ok(0.0));
+        assert_eq!(parse_share("0.1%"), Ok(0.001));
+        for bad in ["", "MiB", "1.5MiB", "4MB", "-1", "99999999999GiB"] {
+            assert!(parse_bytes(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "1", "0.1", "101%", "-1%", "%", "nan%"] {
+            assert!(parse_share(bad).is_err(), "{bad}");
         }
     }
 

@@ -7,10 +7,12 @@ mod binary;
 
 use binary::cutover;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "up",
     "proxy",
     "control",
+    "record",
+    "replay",
     "check",
     "status",
     "weight",

@@ -15,5 +15,5 @@ pub use descriptors::{DescriptorError, Descriptors, Method, SideEffects};
 pub use difference::{Comparison, Difference, Kind, MAX_DIFFERENCES, Redaction};
 pub use evidence::{CallCell, GateAnswer, MethodEvidence, PairCell, Verdict, VerdictKind, judge};
 pub use histogram::Histogram;
-pub use message::compare;
+pub use message::{Cleared, clear_redacted, compare};
 pub use observation::{Message, Observation, is_failure};

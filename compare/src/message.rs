@@ -2,6 +2,7 @@
 //! field. Works on decoded messages, never on bytes (the order of maps is free) and never on
 //! generated structs (they drop unknown fields); only messages with equal bytes are equal at once.
 
+mod clear;
 mod finding;
 mod inflate;
 mod list;
@@ -20,6 +21,8 @@ use crate::observation::{Message, Observation, code_name};
 use finding::Findings;
 use place::Place;
 use walk::Walk;
+
+pub use clear::{Cleared, clear_redacted};
 
 /// Trailers that are never compared, let alone stored.
 const SECRET_TRAILERS: [&str; 4] = [

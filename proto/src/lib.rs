@@ -26,3 +26,14 @@ pub mod cutover {
     /// The encoded `FileDescriptorSet` of `cutover.v1` with its imports, for reflection and JSON.
     pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("cutover");
 }
+
+/// gRPC's own contracts.
+pub mod grpc {
+    /// gRPC's binary log.
+    pub mod binarylog {
+        /// Package `grpc.binarylog.v1`.
+        pub mod v1 {
+            tonic::include_proto!("grpc.binarylog.v1");
+        }
+    }
+}

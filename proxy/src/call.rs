@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::forward::{
     AnswerBody, AnswerTap, Collected, ConnectError, Lease, Overflow, RequestBody, RequestTap,
-    SendError, Upstreams, Watch, upstream_failure,
+    RequestTaps, SendError, Upstreams, Watch, upstream_failure,
 };
 use crate::grpc::{self, Failure, code};
 use crate::mirror::{Answer, MirrorCall};
@@ -52,6 +52,8 @@ pub(crate) async fn handle(core: Rc<Core>, request: Request<Incoming>) -> Respon
     );
     drop(descriptors);
     decision.trace.sampled |= decision.mirror != MirrorChoice::No;
+    let journal = core.shared.journal.as_ref();
+    let journal = journal.and_then(|journal| journal.sample(&parts, started));
     let record = Record {
         core: core.clone(),
         epoch: table.epoch,
@@ -72,6 +74,7 @@ pub(crate) async fn handle(core: Rc<Core>, request: Request<Incoming>) -> Respon
         headers: http::HeaderMap::new(),
         trailers: http::HeaderMap::new(),
         tap: None,
+        journal,
         lease: None,
         record,
     });
@@ -104,8 +107,11 @@ async fn forward(
     if parts.uri.authority().is_none() {
         parts.uri = absolute(&parts.uri, &table.manifest.arm(decision.arm).authority);
     }
-    let tap = tap(&core, &table, &decision, &parts, deadline, &mut watch);
-    let mut request = Request::from_parts(parts, RequestBody::Client(body, tap));
+    let taps = RequestTaps {
+        mirror: tap(&core, &table, &decision, &parts, deadline, &mut watch),
+        journal: watch.journal.clone(),
+    };
+    let mut request = Request::from_parts(parts, RequestBody::Client(body, taps.boxed()));
     let mut sent_before = false;
     let response = loop {
         match before(deadline, lease.send(request)).await {
@@ -163,7 +169,7 @@ fn tap(
     parts: &request::Parts,
     deadline: Option<Instant>,
     watch: &mut Watch,
-) -> Option<Box<RequestTap>> {
+) -> Option<RequestTap> {
     if decision.mirror == MirrorChoice::No {
         return None;
     }
@@ -214,12 +220,12 @@ fn tap(
                 .not_compared(reason);
         }
     };
-    Some(Box::new(RequestTap {
+    Some(RequestTap {
         chunks: Vec::new(),
         taken: budget.empty(),
         limit,
         done: Box::new(done),
-    }))
+    })
 }
 
 /// The arm's response on its way to the client.
@@ -230,8 +236,11 @@ fn answer(
 ) -> Response<AnswerBody> {
     let (parts, body) = response.into_parts();
     watch.status = grpc::status(&parts.headers).or_else(|| http_status(parts.status));
-    if watch.tap.is_some() {
+    if watch.keeps() {
         watch.headers = parts.headers.clone();
+    }
+    if let Some(journal) = watch.journal.as_ref().filter(|_| watch.status.is_none()) {
+        journal.headers(&parts.headers);
     }
     let deadline = deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
     Response::from_parts(parts, AnswerBody::upstream(body, watch, deadline))

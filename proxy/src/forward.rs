@@ -6,6 +6,7 @@ mod body;
 mod upstream;
 
 pub(crate) use body::{
-    AnswerBody, AnswerTap, Collected, Overflow, RequestBody, RequestTap, Watch, upstream_failure,
+    AnswerBody, AnswerTap, Collected, Overflow, RequestBody, RequestTap, RequestTaps, Watch,
+    upstream_failure,
 };
 pub(crate) use upstream::{ConnectError, Lease, SendError, Upstreams};

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call::Core;
 use crate::forward::Upstreams;
+use crate::journal::Journal;
 use crate::mirror::{MirrorCall, Samples, Shadow};
 use crate::observe::{Labels, Stats};
 use crate::report::{
@@ -46,6 +47,9 @@ pub struct ProxyOptions {
     /// `http://HOST:PORT` of an OTLP/gRPC receiver for the proxy's spans; default the control
     /// plane.
     pub otlp: Option<String>,
+    /// Where calls are recorded; default nowhere. It is finished by whoever made it, after the
+    /// proxy's shutdown.
+    pub journal: Option<Journal>,
 }
 
 /// Why a proxy didn't start.
@@ -194,6 +198,7 @@ impl Proxy {
             labels: ArcSwap::from_pointee(Labels::default()),
             mirror,
             mirror_memory: Budget::new(limits.mirror_memory_bytes),
+            journal: options.journal,
             spans,
             draining: AtomicBool::new(false),
         });

@@ -1,9 +1,11 @@
-//! Asks a server for its descriptors by gRPC server reflection, v1 first, then v1alpha (which is
-//! all that Python's servers have).
+//! Where descriptors come from: a file, or a server that is asked by gRPC server reflection, v1
+//! first, then v1alpha (which is all that Python's servers have).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use cutover_compare::Descriptors;
+use cutover_manifest::{Arm, DescriptorSource, Manifest};
 use prost::Message;
 use prost_types::FileDescriptorProto;
 use tokio_stream::wrappers::ReceiverStream;
@@ -76,6 +78,31 @@ pub async fn fetch(url: &str) -> Result<Vec<u8>, ReflectionError> {
         Ok(answered) => answered,
         Err(_) => Err(failed(format!("no answer within {TIMEOUT:?}"))),
     }
+}
+
+/// The methods of the services that a manifest is about: from the file it names, else by
+/// reflection from the first arm that answers.
+///
+/// # Errors
+/// Why there are none, in words that name the file or both arms.
+pub async fn descriptors(manifest: &Manifest) -> Result<Descriptors, String> {
+    if let DescriptorSource::File(path) = &manifest.descriptors {
+        let bytes = tokio::fs::read(path)
+            .await
+            .map_err(|error| format!("{path}: {error}"))?;
+        return Descriptors::decode(&bytes).map_err(|error| format!("{path}: {error}"));
+    }
+    let mut reasons = Vec::new();
+    for arm in Arm::BOTH {
+        match fetch(&format!("http://{}", manifest.arm(arm).authority)).await {
+            Ok(set) => match Descriptors::decode(&set) {
+                Ok(descriptors) => return Ok(descriptors),
+                Err(error) => reasons.push(format!("{arm}: {error}")),
+            },
+            Err(error) => reasons.push(format!("{arm}: {error}")),
+        }
+    }
+    Err(reasons.join("; "))
 }
 
 /// What is still to be asked, and what was answered.

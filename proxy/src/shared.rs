@@ -8,6 +8,7 @@ use cutover_compare::Descriptors;
 use cutover_manifest::RouteTable;
 use tokio::sync::mpsc;
 
+use crate::journal::Journal;
 use crate::mirror::MirrorCall;
 use crate::observe::Labels;
 use crate::spans::Spans;
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) mirror: mpsc::Sender<MirrorCall>,
     /// Memory of all mirrored calls.
     pub(crate) mirror_memory: Arc<Budget>,
+    /// Where calls are recorded, if they are.
+    pub(crate) journal: Option<Journal>,
     /// Where finished spans go.
     pub(crate) spans: Spans,
     /// True from the first signal to stop.

@@ -18,16 +18,24 @@ pub(super) fn resolve(given: Option<&str>, status: &Status) -> Result<String, Fa
         return Ok(ALL.to_owned());
     };
     let known = known(status);
+    let full = given.starts_with('/') && MethodPath::parse(given).is_ok();
+    match one_of(given, &known) {
+        // A method that nobody has called yet is not known; its full name is taken as it is.
+        Err(_) if full => Ok(given.to_owned()),
+        found => found.map(str::to_owned),
+    }
+}
+
+/// The one of these paths that `given` means.
+pub(crate) fn one_of<'a>(given: &str, known: &BTreeSet<&'a str>) -> Result<&'a str, Failure> {
     let matching: Vec<&str> = known
         .iter()
         .copied()
         .filter(|path| means(given, path))
         .collect();
     match matching.as_slice() {
-        [one] => Ok((*one).to_owned()),
-        // A method that nobody has called yet is not known; its full name is taken as it is.
-        [] if given.starts_with('/') && MethodPath::parse(given).is_ok() => Ok(given.to_owned()),
-        [] => Err(unknown(given, &known)),
+        [one] => Ok(*one),
+        [] => Err(unknown(given, known)),
         several => Err(
             Failure::usage(format!("{given:?} could be any of several methods"))
                 .help(format!("write one of: {}", several.join(", "))),

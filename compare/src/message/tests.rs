@@ -1,6 +1,7 @@
 //! Whole comparisons: each kind of difference with its negative twin.
 
 mod call;
+mod clear;
 mod properties;
 mod schema;
 

@@ -293,9 +293,13 @@ fn case(oneof: &OneofDescriptor, message: &DynamicMessage) -> Option<String> {
 }
 
 /// Whether the field is marked `debug_redact`.
-fn is_redacted(field: &FieldDescriptor) -> bool {
+pub(super) fn is_redacted(field: &FieldDescriptor) -> bool {
+    is_redact_option(&field.options())
+}
+
+/// Whether a field's options say `debug_redact`.
+pub(super) fn is_redact_option(options: &DynamicMessage) -> bool {
     const DEBUG_REDACT: u32 = 16;
-    let options = field.options();
     options
         .get_field_by_number(DEBUG_REDACT)
         .is_some_and(|value| value.as_bool() == Some(true))

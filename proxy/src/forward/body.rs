@@ -14,16 +14,23 @@ use tokio::time::Sleep;
 
 use super::Lease;
 use crate::grpc::{self, Failure, code};
+use crate::journal::CallTap;
 use crate::mirror::Answer;
 use crate::record::Record;
 use crate::shared::Taken;
 
 /// What goes to an arm.
 pub(crate) enum RequestBody {
-    /// The client's body, as it comes, with a tap where the call is mirrored.
-    Client(Incoming, Option<Box<RequestTap>>),
+    /// The client's body, as it comes, with taps where the call is mirrored or recorded.
+    Client(Incoming, Option<Box<RequestTaps>>),
     /// A copy.
     Copy(std::vec::IntoIter<Bytes>),
+}
+
+/// What wants to see a request as it passes.
+pub(crate) struct RequestTaps {
+    pub(crate) mirror: Option<RequestTap>,
+    pub(crate) journal: Option<CallTap>,
 }
 
 /// Collects the request of a mirrored call; `done` is called once the request has ended, unless
@@ -41,6 +48,34 @@ pub(crate) type Collected = (Vec<Bytes>, Taken);
 /// A mirrored call was larger than the bounds on messages or memory.
 #[derive(Debug)]
 pub(crate) struct Overflow;
+
+impl RequestTaps {
+    /// Nothing at all where nobody wants to see it.
+    pub(crate) fn boxed(self) -> Option<Box<RequestTaps>> {
+        (self.mirror.is_some() || self.journal.is_some()).then(|| Box::new(self))
+    }
+
+    fn chunk(&mut self, chunk: &Bytes) {
+        if let Some(journal) = &self.journal {
+            journal.request(chunk);
+        }
+        if let Some(mut mirror) = self.mirror.take() {
+            match mirror.chunk(chunk) {
+                true => self.mirror = Some(mirror),
+                false => (mirror.done)(Err(Overflow)),
+            }
+        }
+    }
+
+    fn finish(self) {
+        if let Some(journal) = &self.journal {
+            journal.half_close();
+        }
+        if let Some(mirror) = self.mirror {
+            mirror.finish();
+        }
+    }
+}
 
 impl RequestTap {
     /// Takes a chunk; false when the tap is done with.
@@ -65,17 +100,17 @@ impl Body for RequestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let (body, tap) = match self.get_mut() {
+        let (body, taps) = match self.get_mut() {
             RequestBody::Copy(chunks) => {
                 return Poll::Ready(chunks.next().map(|chunk| Ok(Frame::data(chunk))));
             }
-            RequestBody::Client(body, tap) => (body, tap),
+            RequestBody::Client(body, taps) => (body, taps),
         };
         let polled = Pin::new(&mut *body).poll_frame(cx);
-        if tap.is_some()
+        if taps.is_some()
             && let Poll::Ready(frame) = &polled
         {
-            observe_request(body, tap, frame);
+            observe_request(body, taps, frame);
         }
         polled
     }
@@ -90,18 +125,19 @@ impl Body for RequestBody {
 
 fn observe_request(
     body: &Incoming,
-    tap: &mut Option<Box<RequestTap>>,
+    taps: &mut Option<Box<RequestTaps>>,
     frame: &Option<Result<Frame<Bytes>, hyper::Error>>,
 ) {
-    let Some(mut open) = tap.take() else { return };
+    let Some(mut open) = taps.take() else { return };
     match frame {
         Some(Ok(frame)) => {
-            if frame.data_ref().is_some_and(|chunk| !open.chunk(chunk)) {
-                (open.done)(Err(Overflow));
-            } else if body.is_end_stream() {
+            if let Some(chunk) = frame.data_ref() {
+                open.chunk(chunk);
+            }
+            if body.is_end_stream() {
                 open.finish();
             } else {
-                *tap = Some(open);
+                *taps = Some(open);
             }
         }
         None => open.finish(),
@@ -140,25 +176,55 @@ pub(crate) struct Watch {
     /// Kept only for a tap.
     pub(crate) trailers: HeaderMap,
     pub(crate) tap: Option<AnswerTap>,
+    pub(crate) journal: Option<CallTap>,
     /// The call's place on its connection, held until the answer's end.
     pub(crate) lease: Option<Lease>,
     pub(crate) record: Record,
 }
 
 impl Watch {
+    /// Whether headers and trailers are kept until the end.
+    pub(crate) fn keeps(&self) -> bool {
+        self.tap.is_some() || self.journal.is_some()
+    }
+
     /// Notes that the proxy itself ends the call.
     pub(crate) fn failed(&mut self, failure: &Failure) -> HeaderMap {
         self.status = Some(failure.code);
         let trailers = failure.trailers();
-        if self.tap.is_some() {
+        if self.keeps() {
             self.trailers = trailers.clone();
         }
         trailers
+    }
+
+    fn data(&mut self, chunk: &Bytes) {
+        if let Some(tap) = &mut self.tap {
+            tap.chunk(chunk);
+        }
+        if let Some(journal) = &self.journal {
+            journal.answer(chunk);
+        }
+    }
+
+    fn journal_end(&mut self) {
+        let Some(journal) = self.journal.take() else {
+            return;
+        };
+        let end = match self.trailers.contains_key(grpc::STATUS) {
+            true => &self.trailers,
+            false => &self.headers,
+        };
+        match self.status {
+            Some(status) => journal.end(status, end),
+            None => journal.cancel(),
+        }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        self.journal_end();
         let status = self.status.unwrap_or(code::CANCELLED);
         let answer = self
             .tap
@@ -252,11 +318,13 @@ impl Body for AnswerBody {
                 if let Some(watch) = watch {
                     if let Some(trailers) = frame.trailers_ref() {
                         watch.status = Some(grpc::status(trailers).unwrap_or(code::UNKNOWN));
-                        if watch.tap.is_some() {
+                        if watch.keeps() {
                             watch.trailers = trailers.clone();
                         }
-                    } else if let (Some(tap), Some(data)) = (&mut watch.tap, frame.data_ref()) {
-                        tap.chunk(data);
+                    } else if watch.keeps()
+                        && let Some(data) = frame.data_ref()
+                    {
+                        watch.data(data);
                     }
                 }
                 if frame.is_trailers() {

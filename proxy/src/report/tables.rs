@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cutover_compare::Descriptors;
-use cutover_manifest::{Arm, DescriptorSource, Manifest, MethodPath, RouteTable, Weight, Weights};
+use cutover_manifest::{Manifest, MethodPath, RouteTable, Weight, Weights};
 use cutover_proto::cutover::v1 as proto;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -108,7 +107,7 @@ pub(crate) async fn describe(shared: Arc<Shared>, changed: Arc<Notify>, stop: Ca
         let Some(table) = shared.table.load_full() else {
             continue;
         };
-        match load(&table.manifest).await {
+        match reflection::descriptors(&table.manifest).await {
             Ok(descriptors) => {
                 tracing::info!(methods = descriptors.paths().len(), "descriptors loaded");
                 shared.descriptors.store(Some(Arc::new(descriptors)));
@@ -124,24 +123,4 @@ pub(crate) async fn describe(shared: Arc<Shared>, changed: Arc<Notify>, stop: Ca
             }
         }
     }
-}
-
-async fn load(manifest: &Manifest) -> Result<Descriptors, String> {
-    if let DescriptorSource::File(path) = &manifest.descriptors {
-        let bytes = tokio::fs::read(path)
-            .await
-            .map_err(|error| format!("{path}: {error}"))?;
-        return Descriptors::decode(&bytes).map_err(|error| format!("{path}: {error}"));
-    }
-    let mut reasons = Vec::new();
-    for arm in Arm::BOTH {
-        match reflection::fetch(&format!("http://{}", manifest.arm(arm).authority)).await {
-            Ok(set) => match Descriptors::decode(&set) {
-                Ok(descriptors) => return Ok(descriptors),
-                Err(error) => reasons.push(format!("{arm}: {error}")),
-            },
-            Err(error) => reasons.push(format!("{arm}: {error}")),
-        }
-    }
-    Err(reasons.join("; "))
 }

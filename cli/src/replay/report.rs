@@ -1,0 +1,333 @@
+//! The report of a replay, and what it means for the exit code.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use cutover_compare::Histogram;
+use cutover_compare::observation::code_name;
+use cutover_manifest::{Arm, Manifest};
+use serde_json::{Map, Value, json};
+
+use super::source::End;
+use super::tally::{Finding, MethodTally, Tally};
+use crate::args::Output;
+use crate::failure::Outcome;
+use crate::text::{self, Table, share};
+
+/// Most differences shown of one method; JSON has all.
+const MAX_SHOWN: usize = 20;
+/// The quantiles told.
+const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
+
+/// A replay that is over.
+#[derive(Debug)]
+pub(super) struct Ending<'a> {
+    pub(super) file: &'a Path,
+    pub(super) manifest: &'a Manifest,
+    pub(super) tally: &'a Tally,
+    pub(super) end: &'a End,
+    pub(super) interrupted: bool,
+    pub(super) max_mismatch: f64,
+}
+
+/// What it comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// No more differ than may.
+    Agree,
+    /// More differ.
+    Differ,
+    /// Not all that should be compared was, or nothing was.
+    Failed,
+}
+
+impl Ending<'_> {
+    /// The report as text or JSON.
+    pub(super) fn render(&self, output: Output) -> String {
+        match output {
+            Output::Text => self.text(),
+            Output::Json => format!("{:#}\n", self.json()),
+        }
+    }
+
+    /// For the exit code.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.verdict().0 {
+            Verdict::Agree => Outcome::Good,
+            Verdict::Differ | Verdict::Failed => Outcome::Bad,
+        }
+    }
+
+    /// Differences are told before failures: they are what one looks for.
+    fn verdict(&self) -> (Verdict, String) {
+        let (compared, differed) = (self.tally.compared(), self.tally.differed());
+        let allowed = percent(self.max_mismatch);
+        let of = format!(
+            "{differed} of {compared} calls differ ({})",
+            share(differed, compared)
+        );
+        if differed as f64 > self.max_mismatch * compared as f64 {
+            return (Verdict::Differ, format!("{of}, {allowed} may"));
+        }
+        let failed = |why: String| (Verdict::Failed, why);
+        match self.tally.failed() {
+            0 if self.interrupted => failed("interrupted before the end".to_owned()),
+            0 if self.end.is_damaged() => failed("the recording is damaged".to_owned()),
+            0 if compared == 0 => failed("nothing was compared".to_owned()),
+            0 => (Verdict::Agree, format!("{of}, {allowed} may")),
+            n => failed(format!("{n} calls got no pair of answers; {of}")),
+        }
+    }
+
+    fn text(&self) -> String {
+        let tally = self.tally;
+        let (legacy, candidate) = (&self.manifest.legacy.url, &self.manifest.candidate.url);
+        let mut out = format!(
+            "replay of {}: legacy {legacy}, candidate {candidate}\n  {} calls in the recording, \
+             {} compared, {} differ, {} failed, {} left out\n",
+            self.file.display(),
+            tally.read,
+            tally.compared(),
+            tally.differed(),
+            tally.failed(),
+            tally.skipped() + tally.over_bound(),
+        );
+        if let Some(note) = self.end.note() {
+            line(&mut out, format_args!("  the recording: {note}"));
+        }
+        if !tally.methods.is_empty() {
+            out.push_str(&methods(tally));
+        }
+        out.push_str(&differences(tally));
+        out.push_str(&failures(tally));
+        out.push_str(&left_out(tally));
+        let (verdict, why) = self.verdict();
+        line(
+            &mut out,
+            format_args!("\nverdict: {}: {why}", verdict.word()),
+        );
+        out
+    }
+
+    fn json(&self) -> Value {
+        let tally = self.tally;
+        let (verdict, why) = self.verdict();
+        let left_out = tally.left_out.iter().map(|((method, skip), calls)| {
+            json!({ "method": method, "reason": skip.word(), "calls": calls })
+        });
+        json!({
+            "recording": self.file.display().to_string(),
+            "note": self.end.note(),
+            "verdict": verdict.word(),
+            "why": why,
+            "good": verdict == Verdict::Agree,
+            "interrupted": self.interrupted,
+            "calls": tally.read,
+            "compared": tally.compared(),
+            "differed": tally.differed(),
+            "failed": tally.failed(),
+            "max_mismatch": self.max_mismatch,
+            "methods": tally.methods.iter().map(method_json).collect::<Vec<_>>(),
+            "left_out": left_out.collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Verdict::Agree => "agree",
+            Verdict::Differ => "differ",
+            Verdict::Failed => "failed",
+        }
+    }
+}
+
+fn methods(tally: &Tally) -> String {
+    let head = [
+        "METHOD", "COMPARED", "DIFFER", "FAILED", "P50", "P90", "P99",
+    ];
+    let mut table = Table::new(&head);
+    for (name, method) in &tally.methods {
+        let failed: u64 = method.failed.values().sum();
+        let mut row = vec![
+            name.clone(),
+            method.compared.to_string(),
+            method.differed.to_string(),
+            failed.to_string(),
+        ];
+        row.extend(QUANTILES.map(|(_, q)| {
+            let [legacy, candidate] = method.latency.each_ref().map(|h| quantile(h, q));
+            format!("{legacy} → {candidate}")
+        }));
+        table.row(row);
+    }
+    let mut out = format!(
+        "\nmethods (latency: legacy → candidate)\n{}",
+        table.render()
+    );
+    out.push_str("\nstatuses\n");
+    for (name, method) in &tally.methods {
+        let [legacy, candidate] = method.statuses.each_ref().map(|by_status| {
+            let one = |(status, calls): (&u32, &u64)| format!("{calls} {}", code_name(*status));
+            by_status.iter().map(one).collect::<Vec<_>>().join(", ")
+        });
+        match legacy == candidate {
+            true => line(&mut out, format_args!("  {name}: {legacy} on both")),
+            false => line(
+                &mut out,
+                format_args!("  {name}: legacy {legacy}; candidate {candidate}"),
+            ),
+        }
+    }
+    out
+}
+
+fn quantile(histogram: &Histogram, q: f64) -> String {
+    match histogram.count() {
+        0 => "-".to_owned(),
+        _ => text::micros(histogram.quantile(q).as_secs_f64() * 1e6),
+    }
+}
+
+fn differences(tally: &Tally) -> String {
+    let mut out = String::new();
+    for (name, method) in tally.methods.iter().filter(|(_, m)| m.differed > 0) {
+        line(&mut out, format_args!("  {name}"));
+        let found = by_weight(method);
+        for ((path, kind), finding) in found.iter().take(MAX_SHOWN) {
+            let path = if path.is_empty() { "(message)" } else { path };
+            let of = format!("{} of {} calls", finding.calls, method.compared);
+            line(&mut out, format_args!("    {path}: {kind}, in {of}"));
+            for example in &finding.examples {
+                let side = |text: &str| match text {
+                    "" => "(none)".to_owned(),
+                    text => text.to_owned(),
+                };
+                let (legacy, candidate) = (side(&example.legacy), side(&example.candidate));
+                let call = example.call;
+                line(
+                    &mut out,
+                    format_args!("      call {call}: legacy {legacy}, candidate {candidate}"),
+                );
+            }
+            if let Some(enough) = finding.sufficient_relative {
+                line(
+                    &mut out,
+                    format_args!("      a relative tolerance of {enough:.1e} would do"),
+                );
+            }
+        }
+        let more = found.len().saturating_sub(MAX_SHOWN) as u64 + method.findings_dropped;
+        if more > 0 {
+            line(&mut out, format_args!("    and {more} more"));
+        }
+    }
+    match out.is_empty() {
+        true => out,
+        false => format!("\nwhere they differ\n{out}"),
+    }
+}
+
+/// What differs most often first.
+fn by_weight(method: &MethodTally) -> Vec<(&(String, &'static str), &Finding)> {
+    let mut found: Vec<_> = method.findings.iter().collect();
+    found.sort_by_key(|(_, finding)| std::cmp::Reverse(finding.calls));
+    found
+}
+
+fn failures(tally: &Tally) -> String {
+    let mut out = String::new();
+    for (name, method) in &tally.methods {
+        for (why, calls) in &method.failed {
+            line(&mut out, format_args!("  {name}: {calls} calls: {why}"));
+        }
+    }
+    if tally.lost > 0 {
+        let (lost, why) = (tally.lost, &tally.lost_reason);
+        line(&mut out, format_args!("  {lost} calls: {why}"));
+    }
+    match out.is_empty() {
+        true => out,
+        false => format!("\nfailed\n{out}"),
+    }
+}
+
+fn left_out(tally: &Tally) -> String {
+    let mut out = String::new();
+    for ((method, skip), calls) in &tally.left_out {
+        let method = if method.is_empty() {
+            "(unknown)"
+        } else {
+            method
+        };
+        line(
+            &mut out,
+            format_args!("  {method}: {calls} calls: {}", skip.reason()),
+        );
+    }
+    for (name, method) in tally.methods.iter().filter(|(_, m)| m.over_bound > 0) {
+        let calls = method.over_bound;
+        let why = "answers larger than limits.maxComparedMessageBytes";
+        line(&mut out, format_args!("  {name}: {calls} calls: {why}"));
+    }
+    match out.is_empty() {
+        true => out,
+        false => format!("\nleft out\n{out}"),
+    }
+}
+
+fn method_json((name, method): (&String, &MethodTally)) -> Value {
+    let fields = by_weight(method)
+        .into_iter()
+        .map(|((path, kind), finding)| {
+            let examples = finding
+                .examples
+                .iter()
+                .map(|e| json!({ "call": e.call, "legacy": e.legacy, "candidate": e.candidate }));
+            json!({
+                "path": path,
+                "kind": kind,
+                "calls": finding.calls,
+                "examples": examples.collect::<Vec<_>>(),
+                "sufficient_relative": finding.sufficient_relative,
+            })
+        });
+    let by_arm = |of: &dyn Fn(usize) -> Value| {
+        let sides = Arm::BOTH.map(|arm| (arm.as_str().to_owned(), of(arm.index())));
+        Value::Object(sides.into_iter().collect())
+    };
+    let statuses = |arm: usize| {
+        let one = |(status, calls): (&u32, &u64)| (code_name(*status), json!(calls));
+        Value::Object(method.statuses[arm].iter().map(one).collect::<Map<_, _>>())
+    };
+    let latency = |arm: usize| {
+        let histogram = &method.latency[arm];
+        let one = |(name, q): (&str, f64)| {
+            let us = histogram.quantile(q).as_secs_f64() * 1e6;
+            (name.to_owned(), json!(us.round()))
+        };
+        Value::Object(QUANTILES.map(one).into_iter().collect::<Map<_, _>>())
+    };
+    json!({
+        "method": name,
+        "compared": method.compared,
+        "differed": method.differed,
+        "failed": method.failed,
+        "over_bound": method.over_bound,
+        "statuses": by_arm(&statuses),
+        "latency_us": by_arm(&latency),
+        "fields": fields.collect::<Vec<_>>(),
+        "fields_dropped": method.findings_dropped,
+    })
+}
+
+fn percent(share: f64) -> String {
+    let text = format!("{:.4}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// Adds a line. Writing to a `String` can't fail.
+fn line(out: &mut String, arguments: std::fmt::Arguments<'_>) {
+    let _ = writeln!(out, "{arguments}");
+}
