@@ -15,7 +15,7 @@ from harness import Arm, Load, run_load
 
 MIX = "search=40,get=25,nearest=20,suggest=5,list=5,route=5"
 """Shares of methods; a write is left out, since both arms share one database."""
-EQUAL_SHARE = 0.55
+EQUAL_SHARE = 0.75
 """Equal load is this share of what the legacy can do at most."""
 SATURATION_CALLERS = 32
 CONNECTIONS = 8

@@ -62,12 +62,9 @@ impl Gazetteer {
     }
 
     /// `GetPlace`.
-    pub async fn place(
-        &self,
-        request: pb::GetPlaceRequest,
-    ) -> Result<pb::GetPlaceResponse, Status> {
+    pub fn place(&self, request: pb::GetPlaceRequest) -> Result<pb::GetPlaceResponse, Status> {
         let id = request::get_place(&request)?;
-        let read = self.store.place(id).await.map_err(unavailable)?;
+        let read = self.store.place(id).map_err(unavailable)?;
         read.map(Into::into)
             .ok_or_else(|| errors::place_not_found(id))
     }
@@ -187,7 +184,7 @@ impl GazetteerService for Gazetteer {
         &self,
         request: Request<pb::GetPlaceRequest>,
     ) -> Result<Response<pb::GetPlaceResponse>, Status> {
-        self.place(request.into_inner()).await.map(Response::new)
+        self.place(request.into_inner()).map(Response::new)
     }
 
     async fn search_places(

@@ -1,8 +1,8 @@
 //! The database: places, their names, and visits in one SQLite file.
 //!
-//! SQLite blocks, so it works on the runtime's blocking threads, and bounded pools of connections
-//! bound those. Readers, streams of places and the writer have pools of their own: a client that
-//! reads a stream slowly holds a connection, and must not hold up the others.
+//! SQLite blocks, so streams and writes work on the runtime's blocking threads, and bounded pools
+//! of connections bound those; reads of a few rows are shorter than the way there and back, and
+//! run where they are asked for: a client that reads a stream slowly can't hold them up.
 
 /// What every statement that reads places begins with.
 macro_rules! select_places {
@@ -33,10 +33,10 @@ pub use statement::{Session, Statement};
 pub const SCHEMA_VERSION: i64 = 1;
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections for short reads.
-const MAX_READERS: usize = 4;
-/// Connections for streams of places, and so how many of them run at once; others wait.
-const MAX_LISTERS: usize = 16;
+/// A list of at most so many places is read at once, where it is asked for.
+const MAX_SHORT_LIST: u32 = 256;
+/// Longer lists that run at once; others wait.
+const MAX_LISTS: usize = 16;
 /// SQLite has one writer at a time.
 const MAX_WRITERS: usize = 1;
 /// Pages read ahead of a client of a stream.
@@ -192,7 +192,6 @@ pub struct Visit {
 #[derive(Clone, Debug)]
 pub struct Store {
     readers: Arc<Pool>,
-    listers: Arc<Pool>,
     writers: Arc<Pool>,
 }
 
@@ -219,27 +218,31 @@ impl Store {
         let index = load::index(&connection).map_err(unreadable)?;
         let pool = |size| Arc::new(Pool::new(path.to_owned(), size));
         let store = Self {
-            readers: pool(MAX_READERS),
-            listers: pool(MAX_LISTERS),
+            readers: pool(MAX_LISTS),
             writers: pool(MAX_WRITERS),
         };
         Ok((store, index))
     }
 
-    /// Reads on one of the readers' connections; statements get spans below the current one.
-    pub async fn read<T: Send + 'static>(
+    /// Reads a few rows on this thread, as one snapshot of the database; statements get spans below
+    /// the current one.
+    pub fn read<T>(
         &self,
-        work: impl FnOnce(&Session<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let parent = Span::current();
-        self.readers
-            .run(move |connection| work(&Session::new(connection, parent)))
-            .await
+        self.readers.run_here(|connection| {
+            // One transaction for all statements: SQLite's locks are system calls.
+            let snapshot = connection.unchecked_transaction()?;
+            let read = work(&Session::new(&snapshot, parent))?;
+            snapshot.commit()?;
+            Ok(read)
+        })
     }
 
     /// A place, its names and its visits; `None` if there is no such place.
-    pub async fn place(&self, id: PlaceId) -> Result<Option<PlaceRecord>, StoreError> {
-        self.read(move |session| {
+    pub fn place(&self, id: PlaceId) -> Result<Option<PlaceRecord>, StoreError> {
+        self.read(|session| {
             let Some(place) = session.place(id)? else {
                 return Ok(None);
             };
@@ -252,19 +255,25 @@ impl Store {
                 visit_count,
             }))
         })
-        .await
     }
 
     /// Streams pages of places; the reading stops when the receiver is dropped, and waits while
     /// it is full.
     pub fn list(&self, query: ListQuery) -> mpsc::Receiver<Result<Vec<Place>, StoreError>> {
         let (pages, receiver) = mpsc::channel(PAGES_AHEAD);
+        if query.limit.is_some_and(|limit| limit <= MAX_SHORT_LIST) {
+            return self.short_list(&query);
+        }
         let parent = Span::current();
-        let listers = Arc::clone(&self.listers);
+        let readers = Arc::clone(&self.readers);
         tokio::spawn(async move {
             let sender = pages.clone();
-            let read = listers
-                .run(move |connection| list(&Session::new(connection, parent), &query, &sender));
+            let read = readers.run(move |connection| {
+                let session = Session::new(connection, parent);
+                list(&session, &query, |page| {
+                    sender.blocking_send(Ok(page)).is_ok()
+                })
+            });
             tokio::select! {
                 // Nobody waits for a connection for a client that has gone.
                 biased;
@@ -277,6 +286,29 @@ impl Store {
                 }
             }
         });
+        receiver
+    }
+
+    /// The pages of a list that is short enough to be read at once, on this thread.
+    fn short_list(&self, query: &ListQuery) -> mpsc::Receiver<Result<Vec<Place>, StoreError>> {
+        let mut places = Vec::new();
+        let read = self.read(|session| {
+            list(session, query, |page| {
+                places.push(page);
+                true
+            })
+        });
+        let pages: Vec<_> = places
+            .into_iter()
+            .map(Ok)
+            .chain(read.err().map(Err))
+            .collect();
+        let (sender, receiver) = mpsc::channel(pages.len().max(1));
+        for page in pages {
+            sender
+                .try_send(page)
+                .expect("the channel was made as wide as the pages");
+        }
         receiver
     }
 
@@ -321,9 +353,12 @@ impl Session<'_> {
     }
 }
 
-type PageSender = mpsc::Sender<Result<Vec<Place>, StoreError>>;
-
-fn list(session: &Session<'_>, query: &ListQuery, pages: &PageSender) -> Result<(), StoreError> {
+/// Reads page by page while `take` says `true`.
+fn list(
+    session: &Session<'_>,
+    query: &ListQuery,
+    mut take: impl FnMut(Vec<Place>) -> bool,
+) -> Result<(), StoreError> {
     let statement = &LIST[usize::from(query.country.is_some())][usize::from(query.limit.is_some())];
     let mut parameters: Vec<&dyn rusqlite::ToSql> = vec![&query.min_population];
     let country = query.country.as_ref().map(CountryCode::as_str);
@@ -337,11 +372,11 @@ fn list(session: &Session<'_>, query: &ListQuery, pages: &PageSender) -> Result<
     session.each_row(statement, parameters.as_slice(), |row| {
         page.push(place(row)?);
         let full = page.len() == query.page_size;
-        Ok(!full || pages.blocking_send(Ok(std::mem::take(&mut page))).is_ok())
+        Ok(!full || take(std::mem::take(&mut page)))
     })?;
     if !page.is_empty() {
         // A client that has gone wants no last page.
-        let _ = pages.blocking_send(Ok(page));
+        take(page);
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ CREATE TABLE places (
     longitude REAL NOT NULL,
     population INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX places_by_country ON places(country_code, id, population);
 CREATE TABLE names (
     place_id INTEGER NOT NULL REFERENCES places(id),
     position INTEGER NOT NULL,

@@ -79,11 +79,10 @@ pub struct Found {
 pub struct Scratch {
     shared: Vec<u8>,
     trigrams: Vec<Trigram>,
+    /// Names that share enough trigrams to be looked at.
+    enough: Vec<u32>,
     found: Vec<Found>,
 }
-
-/// Counts are looked through so many at a time, to skip names that share too little.
-const BLOCK: usize = 64;
 
 /// The places that match, best first.
 pub fn search<'s>(index: &Index, query: &SearchQuery, scratch: &'s mut Scratch) -> &'s [Found] {
@@ -91,25 +90,25 @@ pub fn search<'s>(index: &Index, query: &SearchQuery, scratch: &'s mut Scratch) 
     let size = u32::try_from(scratch.trigrams.len()).expect("a query is bounded");
     scratch.shared.clear();
     scratch.shared.resize(index.trigrams.name_count(), 0);
+    let least = least_shared(size, query.min_similarity);
+    scratch.enough.clear();
     for &trigram in &scratch.trigrams {
         for &name in index.trigrams.names_with(trigram) {
-            scratch.shared[name as usize] += 1;
+            let count = &mut scratch.shared[name as usize];
+            *count += 1;
+            if *count == least {
+                scratch.enough.push(name);
+            }
         }
     }
-    let least = least_shared(size, query.min_similarity);
+    // The names of one place come one after the other only in order.
+    scratch.enough.sort_unstable();
     scratch.found.clear();
-    for (block, counts) in scratch.shared.chunks(BLOCK).enumerate() {
-        if counts.iter().fold(0, |most, &count| most.max(count)) < least {
-            continue;
-        }
-        for (at, &count) in counts.iter().enumerate() {
-            if count >= least {
-                let name = u32::try_from(block * BLOCK + at).expect("names fit u32");
-                let similarity = similarity(count.into(), size, index.trigrams.size_of(name));
-                if similarity >= query.min_similarity.0 {
-                    take_best(index, query, &mut scratch.found, name, similarity);
-                }
-            }
+    for &name in &scratch.enough {
+        let count = scratch.shared[name as usize].into();
+        let similarity = similarity(count, size, index.trigrams.size_of(name));
+        if similarity >= query.min_similarity.0 {
+            take_best(index, query, &mut scratch.found, name, similarity);
         }
     }
     for found in &mut scratch.found {

@@ -1,4 +1,4 @@
-//! A bounded pool of connections, each used from a blocking thread.
+//! A bounded pool of connections.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ const MAX_IDLE: usize = 4;
 /// SQLite's page cache of a connection, in KiB.
 const CACHE_KIB: i64 = 512;
 
-/// Opens connections as they are needed, at most so many at once.
+/// Opens connections as they are needed, at most so many at once for what blocks.
 #[derive(Debug)]
 pub(super) struct Pool {
     path: PathBuf,
@@ -52,6 +52,21 @@ impl Pool {
             result
         });
         worked.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Does `work` with a connection on this thread. For short reads only: in WAL they don't wait
+    /// for the writer, and take less time than the way to a blocking thread and back. As they
+    /// never await, there are at most as many connections as threads.
+    pub(super) fn run_here<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let connection = self.take()?;
+        let result = work(&connection);
+        if result.is_ok() {
+            self.give_back(connection);
+        }
+        result
     }
 
     fn take(&self) -> Result<Connection, StoreError> {

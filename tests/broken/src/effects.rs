@@ -26,7 +26,7 @@ pub(crate) fn reads_otherwise(hazards: &Hazards) -> bool {
 }
 
 /// `GetPlace` with an equal answer by other statements.
-pub(crate) async fn place(
+pub(crate) fn place(
     gazetteer: &Gazetteer,
     hazards: &Hazards,
     id: PlaceId,
@@ -54,7 +54,7 @@ pub(crate) async fn place(
             visit_count,
         }))
     });
-    let record = read.await.map_err(|_| errors::database_unavailable())?;
+    let record = read.map_err(|_| errors::database_unavailable())?;
     record
         .map(Into::into)
         .ok_or_else(|| errors::place_not_found(id))

@@ -45,9 +45,9 @@ impl Broken {
         }
         let mut response = match PlaceId::new(request.id) {
             Some(id) if effects::reads_otherwise(&self.hazards) => {
-                effects::place(&self.inner, &self.hazards, id).await?
+                effects::place(&self.inner, &self.hazards, id)?
             }
-            _ => self.inner.place(request).await?,
+            _ => self.inner.place(request)?,
         };
         fields::spoil_place(&self.hazards, &mut response);
         Ok(response)
