@@ -331,3 +331,72 @@ fn percent(share: f64) -> String {
 fn line(out: &mut String, arguments: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{arguments}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let text = "apiVersion: cutover.dev/v1alpha1\nkind: Cutover\nmetadata: { name: t }\n\
+                    spec:\n  legacy: { url: \"http://a:1\" }\n  \
+                    candidate: { url: \"http://b:1\" }\n";
+        Manifest::parse("t.yaml", text).unwrap()
+    }
+
+    fn tally(compared: u64, differed: u64, failed: u64) -> Tally {
+        let mut tally = Tally::default();
+        let method = MethodTally {
+            compared,
+            differed,
+            failed: [("legacy: gone".to_owned(), failed)].into(),
+            ..MethodTally::default()
+        };
+        tally.methods.insert("/s/M".to_owned(), method);
+        tally
+    }
+
+    fn verdict(tally: &Tally, max_mismatch: f64, interrupted: bool) -> (Verdict, String) {
+        let manifest = manifest();
+        let ending = Ending {
+            file: Path::new("calls.binlog"),
+            manifest: &manifest,
+            tally,
+            end: &End::default(),
+            interrupted,
+            max_mismatch,
+        };
+        assert!(
+            ending
+                .text()
+                .ends_with(&format!(": {}\n", ending.verdict().1))
+        );
+        assert_eq!(ending.json()["good"], ending.outcome() == Outcome::Good);
+        ending.verdict()
+    }
+
+    #[test]
+    fn as_many_as_may_differ_do_and_one_more_does_not() {
+        let check = |differed, share, expected| {
+            let found = verdict(&tally(1_000, differed, 0), share, false);
+            assert_eq!(found.0, expected, "{differed} {share}: {}", found.1);
+        };
+        check(0, 0.0, Verdict::Agree);
+        check(1, 0.0, Verdict::Differ);
+        check(1, 0.001, Verdict::Agree);
+        check(2, 0.001, Verdict::Differ);
+        check(1_000, 1.0, Verdict::Agree);
+    }
+
+    #[test]
+    fn what_was_not_compared_is_no_agreement() {
+        for (tally, interrupted, why) in [
+            (tally(0, 0, 0), false, "nothing was compared"),
+            (tally(9, 0, 1), false, "1 calls got no pair of answers"),
+            (tally(9, 0, 0), true, "interrupted"),
+        ] {
+            let found = verdict(&tally, 1.0, interrupted);
+            assert_eq!(found.0, Verdict::Failed);
+            assert!(found.1.starts_with(why), "{}", found.1);
+        }
+    }
+}
