@@ -88,6 +88,8 @@ def _good(story: Story, scratch: Path) -> int:
         story.say("the callers stop; both arms are measured side by side, without the proxy")
         migration.stop_callers()
         errors = migration.errors()
+        # Now: an arm that has stopped says nothing of its CPU and memory any more.
+        report = _report(migration.up)
         migration.legacy.stop()
         migration.candidate.stop()
         with (
@@ -104,7 +106,7 @@ def _good(story: Story, scratch: Path) -> int:
             )
         story.title("Migration report")
         print(migration_table(compared))
-        _report(migration.up)
+        print(report, flush=True)
         story.callers(errors)
         differed = sum(method.pairs.mismatched for method in status.methods)
         as_expected = arrived and not errors and differed == 0
@@ -132,7 +134,7 @@ def _broken(story: Story, scratch: Path) -> int:
         story.follow(up, callers, until=_never, seconds=WATCH_S)
         migration.stop_callers()
         story.title("Report")
-        _report(up)
+        print(_report(up), flush=True)
         story.callers(migration.errors())
         found = up.operator().report().findings
         fields = sorted({finding.path for finding in found if finding.subject == "field"})
@@ -218,9 +220,8 @@ def _migration(story: Story, scratch: Path) -> Iterator[Migration]:
         _stop_everything()
 
 
-def _report(up: CutoverUp) -> None:
-    print()
-    print(run_cutover("report", "--operator", up.operator_address).stdout, flush=True)
+def _report(up: CutoverUp) -> str:
+    return "\n" + run_cutover("report", "--operator", up.operator_address).stdout
 
 
 def _healthy(status: pb.Status) -> bool:

@@ -51,13 +51,21 @@ pub(crate) async fn handle(core: Rc<Core>, request: Request<Incoming>) -> Respon
         &mut parts.headers,
     );
     drop(descriptors);
+    let label = core.shared.labels.load().label(parts.uri.path());
+    if decision.mirror == MirrorChoice::Unknown {
+        let mut stats = core.stats.borrow_mut();
+        stats
+            .pairs(table.epoch, &label)
+            .not_compared("no_descriptor");
+        decision.mirror = MirrorChoice::No;
+    }
     decision.trace.sampled |= decision.mirror != MirrorChoice::No;
     let journal = core.shared.journal.as_ref();
     let journal = journal.and_then(|journal| journal.sample(&parts, started));
     let record = Record {
         core: core.clone(),
         epoch: table.epoch,
-        label: core.shared.labels.load().label(parts.uri.path()),
+        label,
         weight: decision.weight,
         arm: decision.arm,
         started,

@@ -28,6 +28,8 @@ pub(crate) struct Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MirrorChoice {
     No,
+    /// A rule asks for a copy, but no descriptor says what the method is.
+    Unknown,
     Shadow,
     ShadowAndNoise,
 }
@@ -85,7 +87,7 @@ fn mirror_choice(
         return MirrorChoice::No;
     }
     let Some(method) = descriptors.and_then(|descriptors| descriptors.method(path)) else {
-        return MirrorChoice::No;
+        return MirrorChoice::Unknown;
     };
     let safe = method.side_effects == SideEffects::None
         || mirror.side_effects == MirrorSideEffects::Accept;
@@ -312,6 +314,6 @@ mod tests {
     fn does_not_mirror_what_no_descriptor_calls_safe() {
         let table = table("  rules: [{ mirror: { percent: 100 } }]");
         let decision = route(&table, None, "/a.B/C", &mut HeaderMap::new());
-        assert_eq!(decision.mirror, MirrorChoice::No);
+        assert_eq!(decision.mirror, MirrorChoice::Unknown);
     }
 }
