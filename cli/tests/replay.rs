@@ -33,6 +33,12 @@ const ACCEPTED: &str = "  rules:
     mirror: { percent: 0, acceptSideEffects: true }
 ";
 
+/// The same for health alone, for arms that have no reflection.
+const CHECK_ACCEPTED: &str = "  rules:
+  - matches: [{ method: { service: grpc.health.v1.Health, method: Check } }]
+    mirror: { percent: 0, acceptSideEffects: true }
+";
+
 /// A server with health and reflection that knows these services.
 async fn arm(known: &[(&str, ServingStatus)]) -> SocketAddr {
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -416,4 +422,68 @@ async fn an_arm_that_is_away_is_named() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("no descriptors"), "{}", ended.stderr);
     assert!(!Path::new(&out).exists());
+}
+
+/// A port where connections are taken and then treated like this.
+fn bad_arm(treat: impl Fn(std::net::TcpStream) + Send + 'static) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            treat(stream.unwrap());
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_arm_that_drops_connections_fails_the_replay_and_is_named() {
+    let legacy = arm(&BOTH).await;
+    let place = Place::new(legacy, bad_arm(drop), ACCEPTED);
+    recorded(&place).await;
+    let ended = place.replay(&["--max-mismatch", "100%"]).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("0 compared, 0 differ, 4 failed"),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        ended.stdout.contains("calls: candidate: "),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        ended.stdout.contains("verdict: failed: 4 calls"),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_arm_that_hangs_differs_by_its_status_and_two_that_hang_agree_on_nothing() {
+    let (sender, held) = std::sync::mpsc::channel();
+    let hang = bad_arm(move |stream| sender.send(stream).unwrap());
+    let limits = format!("{ACCEPTED}  limits: {{ mirrorDeadline: 300ms }}\n");
+    let legacy = arm(&BOTH).await;
+    let place = Place::new(legacy, hang, &limits);
+    recorded(&place).await;
+    let ended = place.replay(&["--methods", "Check"]).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+    let told = "candidate DEADLINE_EXCEEDED";
+    assert!(ended.stdout.contains(told), "{}", ended.stdout);
+
+    let set = place.path("health.binpb");
+    std::fs::write(&set, tonic_health::pb::FILE_DESCRIPTOR_SET).unwrap();
+    let from_file = format!("  descriptors: {{ file: \"{}\" }}\n", set.display());
+    let rules = format!("{CHECK_ACCEPTED}{from_file}  limits: {{ mirrorDeadline: 300ms }}\n");
+    place.write(hang, hang, &rules);
+    let ended = place.replay(&["--max-mismatch", "100%"]).await;
+    assert_eq!(ended.code, Some(1), "{}{}", ended.stdout, ended.stderr);
+    assert!(
+        ended.stdout.contains("neither arm answered in time"),
+        "{}",
+        ended.stdout
+    );
+    drop(held);
 }

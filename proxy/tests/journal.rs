@@ -174,6 +174,48 @@ async fn a_unary_call_is_written_event_by_event() {
 }
 
 #[tokio::test]
+async fn a_compressed_message_is_written_without_compression() {
+    let recording = record("", Percent::FULL, EVERYTHING).await;
+    let client = client(&recording.proxy).await;
+    let mut client = client.send_compressed(tonic::codec::CompressionEncoding::Gzip);
+    // The server may not know gzip; what was sent is written all the same.
+    let _ = client.check(ask("known")).await;
+    drop(client);
+    recording.proxy.shutdown().await;
+    assert_eq!(recording.journal.finish().unwrap().messages_dropped, 0);
+    let entries = read(&recording.file);
+    let Some(Payload::Message(message)) = &entries[1].payload else {
+        panic!("{:?}", entries[1]);
+    };
+    assert_eq!(&message.data[..], b"\x0a\x05known");
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_decode_is_left_out_and_counted() {
+    let recording = record("", Percent::FULL, EVERYTHING).await;
+    let url = format!("http://{}", recording.proxy.listen_address());
+    let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<Vec<u8>, ()>::default();
+    let path = "/grpc.health.v1.Health/Check".parse().unwrap();
+    // As a message of one `bytes` field 1, which is no text: not UTF-8.
+    let request = Request::new(b"hidden \xff".to_vec());
+    client.unary(request, path, codec).await.unwrap_err();
+    drop(client);
+    recording.proxy.shutdown().await;
+    assert_eq!(recording.journal.finish().unwrap().messages_dropped, 1);
+    let entries = read(&recording.file);
+    assert!(entries[1].payload_truncated);
+    let Some(Payload::Message(message)) = &entries[1].payload else {
+        panic!("{:?}", entries[1]);
+    };
+    assert_eq!((message.length, message.data.len()), (10, 0));
+    let bytes = std::fs::read(&recording.file).unwrap();
+    assert!(!bytes.windows(6).any(|window| window == b"hidden"));
+}
+
+#[tokio::test]
 async fn an_error_has_its_status_and_message_and_no_header() {
     let recording = record("", Percent::FULL, EVERYTHING).await;
     let mut client = client(&recording.proxy).await;

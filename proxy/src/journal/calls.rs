@@ -310,6 +310,23 @@ mod tests {
         assert_eq!((calls.len(), calls[0].half_closed), (1, true));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_damage_makes_calls_that_were_not_there(
+            at in 0usize..200,
+            byte in proptest::prelude::any::<u8>(),
+            tail in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+        ) {
+            let whole = [(1, 1, Header), (1, 2, Message), (2, 1, Header), (1, 3, Close)];
+            let mut bytes = file(&whole);
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            bytes.extend(tail);
+            // Each of the four entries, or one in the tail, may at worst begin a call.
+            proptest::prop_assert!(read(&bytes).0.len() <= 5);
+        }
+    }
+
     #[test]
     fn what_follows_a_calls_end_makes_no_other_call() {
         let late = EventType::Cancel;
