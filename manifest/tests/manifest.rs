@@ -1,4 +1,5 @@
 //! From text to a manifest: what is read, what is refused, and where an error points.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on should panic")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

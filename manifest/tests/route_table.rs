@@ -1,4 +1,5 @@
 //! Which rule a call falls under, which weight is in force, and which arm answers.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on should panic")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
