@@ -1,10 +1,10 @@
 //! The control plane: it gathers what proxies have counted and what traces say, judges it, moves
 //! the weights, and tells the proxies and the operators.
 //!
-//! A report's way through the modules: [`sync`] takes it, [`ledger`] counts it once, [`verdict`]
-//! judges the sum, [`ramp`] says what follows, [`core`] decides it, [`shared`] saves and pushes it.
-//! A span's way: [`otlp`] reads it, [`pairing`] finds its counterpart, [`traces`] counts what
-//! differs. The rest is [`store`], [`manifest_watch`], and [`operator`] for people and their tools.
+//! A report's way through the modules: `sync` takes it, `ledger` counts it once, `verdict`
+//! judges the sum, `ramp` says what follows, `core` decides it, `shared` saves and pushes it.
+//! A span's way: `otlp` reads it, `pairing` finds its counterpart, `traces` counts what
+//! differs. The rest is `store`, `manifest_watch`, and `operator` for people and their tools.
 
 mod clock;
 mod control;

@@ -1,5 +1,5 @@
 //! The data plane. A call's way is the order of the modules:
-//! [`accept`] → [`route`] → [`forward`] → [`mirror`] → [`observe`] → [`report`].
+//! `accept` → `route` → `forward` → `mirror` → `observe` → `report`.
 //!
 //! Accept, route and forward run on one `current_thread` runtime per core that share nothing but
 //! the route table; mirroring has a runtime of its own, and so have reports and telemetry, and the

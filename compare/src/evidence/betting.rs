@@ -1,7 +1,7 @@
 //! Is the candidate no worse by more than a margin? Bets on pairs.
 //!
 //! For a pair, D = (candidate failed - legacy failed + 1) / 2 is 0, 1/2 or 1. The null hypothesis
-//! is E[D] >= (1 + margin) / 2. A gambler who stakes a fixed share against it can't expect to win
+//! is `E[D] >= (1 + margin) / 2`. A gambler who stakes a fixed share against it can't expect to win
 //! while it holds (Waudby-Smith and Ramdas, arXiv 2010.09686). The mean capital over a fixed grid
 //! of stakes is an e-process that depends on the counts of the three outcomes only, so it merges.
 

@@ -1,7 +1,7 @@
 //! The nearest places: a k-d tree over points on the unit sphere, so that poles and the
 //! antimeridian are places like any other.
 //!
-//! The tree only rules out what is surely too far, by [`SLACK`]; the order comes from the
+//! The tree only rules out what is surely too far, by `SLACK`; the order comes from the
 //! contract's own formula, so the answer equals that of a look at every place.
 
 use std::cmp::Ordering;
