@@ -29,7 +29,8 @@ const ACCEPTED: &str = "  rules:
   - matches: [{ method: { service: grpc.health.v1.Health, method: Check } }]
     mirror: { percent: 0, acceptSideEffects: true }
     compare: { captureValues: true }
-  - matches: [{ method: { service: grpc.reflection.v1.ServerReflection, method: ServerReflectionInfo } }]
+  - matches:
+    - method: { service: grpc.reflection.v1.ServerReflection, method: ServerReflectionInfo }
     mirror: { percent: 0, acceptSideEffects: true }
 ";
 
@@ -70,9 +71,15 @@ impl Place {
 
     fn write(&self, legacy: SocketAddr, candidate: SocketAddr, rules: &str) {
         let text = format!(
-            "apiVersion: cutover.dev/v1alpha1\nkind: Cutover\nmetadata: {{ name: replay }}\nspec:\n  \
-             listen: 127.0.0.1:0\n  admin: 127.0.0.1:0\n  legacy: {{ url: \"http://{legacy}\" }}\n  \
-             candidate: {{ url: \"http://{candidate}\" }}\n{rules}"
+            "apiVersion: cutover.dev/v1alpha1
+kind: Cutover
+metadata: {{ name: replay }}
+spec:
+  listen: 127.0.0.1:0
+  admin: 127.0.0.1:0
+  legacy: {{ url: \"http://{legacy}\" }}
+  candidate: {{ url: \"http://{candidate}\" }}
+{rules}"
         );
         std::fs::write(self.path("cutover.yaml"), text).unwrap();
     }

@@ -80,14 +80,14 @@ manifest names: on a laptop, in CI, before the first real call.
 Sent are methods marked NO_SIDE_EFFECTS, and those for which a rule of the manifest says \
 acceptSideEffects; streams of the client too, if they were recorded to their end. Copies carry the \
 baggage cutover.role=shadow and the recorded metadata; credentials are never recorded, so give \
-them with --metadata. Each call has limits.mirrorDeadline on each arm, whatever its caller gave it. Fields that differ by \
-themselves (random ids, times) belong under compare.ignore. A file that was cut off is used as far as it goes. Binary logs of grpc-go and \
-grpc-java are read too.
+them with --metadata. Each call has limits.mirrorDeadline on each arm, whatever its caller gave \
+it. Fields that differ by themselves (random ids, times) belong under compare.ignore. A file that \
+was cut off is used as far as it goes. Binary logs of grpc-go and grpc-java are read too.
 
 Examples:
   cutover replay calls.binlog -f cutover.yaml
-  cutover replay calls.binlog -f cutover.yaml --max-mismatch 0.1% --output json    # for CI
-  cutover replay calls.binlog -f cutover.yaml --methods SearchPlaces,GetPlace --rate 200
+  cutover replay calls.binlog --max-mismatch 0.1% --output json    # for CI
+  cutover replay calls.binlog --methods SearchPlaces,GetPlace --rate 200
   cutover replay calls.binlog --metadata 'authorization=Bearer TOKEN'
 
 Exit codes: 0 no more differ than --max-mismatch allows; 1 more differ, a call got no answer, or \
