@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use operate::{
-    MoveArgs, OperatorArgs, Output, PromoteArgs, ReportArgs, StatusArgs, WeightArgs,
+    ExplainArgs, MoveArgs, OperatorArgs, Output, PromoteArgs, ReportArgs, StatusArgs, WeightArgs,
 };
 pub(crate) use replay::{RecordArgs, ReplayArgs};
 pub(crate) use run::{ControlArgs, ProxyArgs, UpArgs};
@@ -113,6 +113,8 @@ pub(crate) enum Command {
     Abort(MoveArgs),
     /// Show the migration report: both arms side by side.
     Report(ReportArgs),
+    /// Explain one decision of the log, and judge its counters again.
+    Explain(ExplainArgs),
     /// Print a completion script for a shell.
     Completion(CompletionArgs),
 }

@@ -64,6 +64,7 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
             Command::Promote(args) => operate::promote(args).await,
             Command::Abort(args) => operate::abort(args).await,
             Command::Report(args) => operate::report(args).await,
+            Command::Explain(args) => operate::explain(args).await,
             Command::Completion(_) => Ok(Outcome::Good),
         }
     })

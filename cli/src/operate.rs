@@ -2,6 +2,7 @@
 //! stands where, and how to move it.
 
 mod client;
+mod explain;
 mod json;
 mod moves;
 mod report;
@@ -10,6 +11,7 @@ mod status;
 mod view;
 mod weight;
 
+pub(crate) use explain::run as explain;
 pub(crate) use moves::{abort, pause, promote, resume};
 pub(crate) use report::run as report;
 pub(crate) use status::run as status;

@@ -262,3 +262,27 @@ fn report_holds_both_arms_against_what_was_promised() {
     let finding = "field results[].score, value, in 3 of 1000 pairs, such as 0.5 → 0.25";
     assert!(output.stdout.contains(finding), "{}", output.stdout);
 }
+
+#[test]
+fn explain_shows_a_decision_and_knows_which_there_are() {
+    let operator = Operator::start(TOKEN, Vec::new());
+    let output = ask(&operator, "explain 1");
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let first = "decision 1: override all methods, 0 % → 25 %";
+    assert!(output.stdout.starts_with(first), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("nothing was judged for it"),
+        "{}",
+        output.stdout
+    );
+    let output = ask(&operator, "explain 1 --output json");
+    let value: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(value["decision"]["who"], "ada");
+    assert!(value["reproduced"].is_null());
+
+    let unknown = ask(&operator, "explain 9");
+    assert_eq!(unknown.code, Some(2), "{}", unknown.stdout);
+    assert!(unknown.stderr.contains("1 to 1"), "{}", unknown.stderr);
+    assert_eq!(ask(&operator, "explain 0").code, Some(2));
+    assert_eq!(ask(&operator, "explain one").code, Some(2));
+}

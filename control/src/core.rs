@@ -20,6 +20,7 @@ use crate::ramp::{Evidence, RampState, Transition};
 use crate::rates::Rates;
 use crate::store::{Change, RampRow, Saved, Snapshot};
 use crate::traces::Traces;
+use crate::verdict::Basis;
 use crate::words::{ALL, OTHER};
 
 pub(crate) use moves::ChangeError;
@@ -41,6 +42,8 @@ pub(crate) struct Moment {
 pub(crate) struct Run {
     pub(crate) state: RampState,
     pub(crate) verdict: wire::Verdict,
+    /// What the verdict was drawn from; `None` until the first one since the start.
+    basis: Option<Basis>,
     /// The totals when the window of recent evidence opened.
     baseline: Arc<Totals>,
     opened: Duration,
@@ -359,7 +362,8 @@ impl Core {
             to_bp,
             who: who.to_owned(),
             why: why.to_owned(),
-            verdict: None,
+            epoch: self.epoch,
+            ..wire::Decision::default()
         }
     }
 
@@ -368,17 +372,16 @@ impl Core {
         if of.evidence == Evidence::Restart {
             self.begin_epoch(at);
         }
-        let totals = self.ledger.totals();
-        let verdict = self.ramps.get_mut(scope).map(|run| {
-            run.open_window(totals, at.now);
-            run.verdict.clone()
-        });
         let weights = (of.from.bp().into(), of.to.bp().into());
-        let decision = self.decision(scope, of.action, weights, who, &of.why, at);
-        wire::Decision {
-            verdict,
-            ..decision
+        let mut decision = self.decision(scope, of.action, weights, who, &of.why, at);
+        let totals = self.ledger.totals();
+        if let Some(run) = self.ramps.get_mut(scope) {
+            run.open_window(totals, at.now);
+            decision.phase = run.state.phase.into();
+            decision.verdict = Some(run.verdict.clone());
+            decision.basis = run.basis.as_ref().map(|basis| basis.to_wire(scope));
         }
+        decision
     }
 }
 
@@ -387,6 +390,7 @@ impl Run {
         Run {
             state,
             verdict: wire::Verdict::default(),
+            basis: None,
             baseline: totals,
             opened: now,
         }

@@ -23,7 +23,9 @@ use crate::ramp::Move;
 use crate::report::report;
 use crate::shared::Shared;
 use crate::status::status;
-use crate::store::{StoreError, Which, list_decisions, list_samples, list_trace_pairs};
+use crate::store::{
+    Sought, StoreError, Which, find_decision, list_decisions, list_samples, list_trace_pairs,
+};
 
 pub(crate) use auth::Token;
 pub(crate) use http::router;
@@ -189,13 +191,19 @@ impl OperatorService for Operator {
         &self,
         request: Request<wire::ListDecisionsRequest>,
     ) -> Result<Response<wire::ListDecisionsResponse>, Status> {
-        let most = limit(request.into_inner().limit, 50, 500);
-        let decisions = self
-            .shared
-            .store
-            .call(move |c| list_decisions(c, most))
-            .await;
-        let decisions = decisions.map_err(unreadable)?;
+        let wire::ListDecisionsRequest { limit: asked, id } = request.into_inner();
+        let store = &self.shared.store;
+        let decisions = if id == 0 {
+            let most = limit(asked, 50, 500);
+            let listed = store.call(move |c| list_decisions(c, most)).await;
+            listed.map_err(unreadable)?
+        } else {
+            let sought = store.call(move |c| find_decision(c, id)).await;
+            match sought.map_err(unreadable)? {
+                Sought::Found(decision) => vec![*decision],
+                Sought::Unknown(range) => return Err(no_decision(id, range)),
+            }
+        };
         Ok(Response::new(wire::ListDecisionsResponse { decisions }))
     }
 
@@ -220,6 +228,13 @@ fn check_person(who: &str, why: &str) -> Result<(), Status> {
         return Err(Status::invalid_argument(message));
     }
     Ok(())
+}
+
+fn no_decision(id: u64, range: Option<(i64, i64)>) -> Status {
+    Status::not_found(match range {
+        None => format!("there is no decision {id}: none was made yet"),
+        Some((first, last)) => format!("there is no decision {id}: the log has {first} to {last}"),
+    })
 }
 
 fn refused(error: ChangeError) -> Status {

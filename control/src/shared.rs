@@ -129,7 +129,7 @@ impl Shared {
                 }
             }
             shared.push(table);
-            Ok(saved)
+            Ok(saved.map(|_| ()))
         });
         // The task is never aborted; if it panicked, the panic goes on here.
         task.await

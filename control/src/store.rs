@@ -2,6 +2,7 @@
 //! Routing never waits for it: a job that finds the queue full is refused, and the next snapshot
 //! saves the state again. What is in the tables, and how it gets there, is in the modules below.
 
+mod decisions;
 mod examples;
 mod schema;
 mod state;
@@ -15,10 +16,10 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use decisions::{Sought, find_decision, list_decisions};
 pub(crate) use examples::{Which, list_samples, list_trace_pairs, save_sample, save_trace_pair};
 pub(crate) use state::{
-    Change, EvidenceRow, ProxyRow, RampRow, Saved, Snapshot, list_decisions, load, save_change,
-    save_snapshot,
+    Change, EvidenceRow, ProxyRow, RampRow, Saved, Snapshot, load, save_change, save_snapshot,
 };
 
 /// Most jobs that wait for the store's thread.

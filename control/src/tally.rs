@@ -226,6 +226,31 @@ impl MethodTally {
         self.pairs.merge(&other.pairs);
     }
 
+    /// Adds what another method counted, with another number of mismatches and without its fields.
+    pub(crate) fn merge_without_fields(&mut self, other: &MethodTally, mismatched: u64) {
+        for (key, cell) in &other.calls {
+            self.calls.entry(*key).or_default().merge(cell);
+        }
+        let PairTally {
+            compared,
+            only_candidate_failed,
+            only_legacy_failed,
+            candidate_slower,
+            legacy_slower,
+            ..
+        } = other.pairs;
+        self.pairs.merge(&PairTally {
+            compared,
+            mismatched,
+            only_candidate_failed,
+            only_legacy_failed,
+            candidate_slower,
+            legacy_slower,
+            not_compared: other.pairs.not_compared.clone(),
+            fields: BTreeMap::new(),
+        });
+    }
+
     /// What was counted since `baseline`, an earlier state of the same counters.
     pub(crate) fn since(&self, baseline: &MethodTally) -> MethodTally {
         let cell_since = |(key, cell): (&CellKey, &Cell)| {

@@ -45,23 +45,43 @@ enum Bound {
     Fewest,
 }
 
+/// A verdict, and what it was drawn from: judging that again gives the same gates.
+#[derive(Clone, Debug)]
+pub(crate) struct Assessed {
+    pub(crate) verdict: Verdict,
+    pub(crate) basis: Basis,
+}
+
+/// What a verdict was drawn from.
+#[derive(Clone, Debug)]
+pub(crate) struct Basis {
+    gates: Gates,
+    weight: Weight,
+    /// Of all methods together; mismatches without noise, and fields left out.
+    counters: MethodTally,
+}
+
 /// The verdict on a ramp.
-pub(crate) fn assess(question: &Question) -> Verdict {
+pub(crate) fn assess(question: &Question) -> Assessed {
     let alpha = 1.0 - question.gates.confidence;
     let ask = |tallies: &[MethodTally], bound, alpha: f64| {
-        let evidence: Vec<MethodEvidence> = tallies
-            .iter()
-            .map(|tally| evidence(tally, bound, alpha))
-            .collect();
-        let gates = Gates {
-            confidence: 1.0 - alpha,
-            ..question.gates
+        let mut counters = MethodTally::default();
+        for tally in tallies {
+            let mismatched = mismatched(&tally.pairs, bound, alpha);
+            counters.merge_without_fields(tally, mismatched);
+        }
+        let basis = Basis {
+            gates: Gates {
+                confidence: 1.0 - alpha,
+                ..question.gates
+            },
+            weight: question.weight,
+            counters,
         };
-        judge(
-            &gates,
-            question.weight,
-            &evidence.iter().collect::<Vec<_>>(),
-        )
+        Assessed {
+            verdict: judge(&basis.gates, basis.weight, &[&evidence(&basis.counters)]),
+            basis,
+        }
     };
     let k = question.window.max(1) as f64;
     let recent = ask(
@@ -69,21 +89,38 @@ pub(crate) fn assess(question: &Question) -> Verdict {
         Bound::Fewest,
         alpha / 2.0 * 6.0 / (PI * PI * k * k),
     );
-    if recent.kind == VerdictKind::Rollback {
+    if recent.verdict.kind == VerdictKind::Rollback {
         return recent;
     }
-    let whole = ask(&question.whole, Bound::Fewest, alpha / 2.0);
-    if whole.kind == VerdictKind::Rollback {
+    let mut whole = ask(&question.whole, Bound::Fewest, alpha / 2.0);
+    if whole.verdict.kind == VerdictKind::Rollback {
         return whole;
     }
     // What remains is advancing, with all of alpha: a rollback at that level is none.
     let advance = ask(&question.whole, Bound::Most, alpha);
-    match advance.kind {
-        VerdictKind::Rollback => Verdict {
-            kind: VerdictKind::Wait,
-            ..whole
-        },
+    match advance.verdict.kind {
+        VerdictKind::Rollback => {
+            whole.verdict.kind = VerdictKind::Wait;
+            whole
+        }
         VerdictKind::Advance | VerdictKind::Wait => advance,
+    }
+}
+
+impl Basis {
+    /// As it goes into the decision log.
+    pub(crate) fn to_wire(&self, scope: &str) -> wire::Basis {
+        wire::Basis {
+            gates: Some(wire::GateSettings {
+                min_calls: self.gates.min_calls,
+                error_rate_margin: self.gates.error_rate_margin,
+                mismatch_below: self.gates.mismatch_below,
+                p99_ratio: self.gates.p99_ratio,
+                confidence: self.gates.confidence,
+            }),
+            weight_bp: self.weight.bp().into(),
+            evidence: Some(self.counters.to_wire(scope)),
+        }
     }
 }
 
@@ -136,7 +173,7 @@ pub(crate) fn noisy_fields(pairs: &PairTally, alpha: f64) -> Vec<bool> {
     noisy(&triples, alpha)
 }
 
-fn evidence(tally: &MethodTally, bound: Bound, alpha: f64) -> MethodEvidence {
+fn evidence(tally: &MethodTally) -> MethodEvidence {
     let calls = tally.calls.iter().map(|(key, cell)| CallCell {
         weight: key.weight,
         arm: key.arm,
@@ -153,7 +190,7 @@ fn evidence(tally: &MethodTally, bound: Bound, alpha: f64) -> MethodEvidence {
         calls: calls.collect(),
         pairs: PairCell {
             compared: pairs.compared,
-            mismatched: mismatched(pairs, bound, alpha),
+            mismatched: pairs.mismatched,
             only_candidate_failed: pairs.only_candidate_failed,
             only_legacy_failed: pairs.only_legacy_failed,
             candidate_slower: pairs.candidate_slower,
@@ -233,24 +270,52 @@ mod tests {
         }
     }
 
+    fn verdict(whole: MethodTally, recent: MethodTally) -> Verdict {
+        assess(&question(whole, recent)).verdict
+    }
+
+    #[test]
+    fn what_a_verdict_was_drawn_from_gives_the_same_gates_again() {
+        let mut noisy = tally(1_000, 40);
+        for field in noisy.pairs.fields.values_mut() {
+            field.both = 50;
+        }
+        let mut asked = question(noisy.clone(), tally(10, 0));
+        asked.whole.push(tally(500, 3));
+        let Assessed { verdict, basis } = assess(&asked);
+        let wire = basis.to_wire("*").evidence.unwrap();
+        let pairs = wire.pairs.clone().unwrap();
+        assert_eq!(
+            (pairs.compared, pairs.mismatched),
+            (1_500, 3),
+            "noise is left out"
+        );
+        let again = MethodTally::from_wire(&wire::MethodReport {
+            method: "/a.B/C".into(),
+            ..wire
+        });
+        let again = judge(&basis.gates, basis.weight, &[&evidence(&again.unwrap())]);
+        assert_eq!(again.gates, verdict.gates);
+    }
+
     #[test]
     fn nothing_seen_means_wait() {
-        let verdict = assess(&question(MethodTally::default(), MethodTally::default()));
+        let verdict = verdict(MethodTally::default(), MethodTally::default());
         assert_eq!(verdict.kind, VerdictKind::Wait);
     }
 
     #[test]
     fn many_mismatches_roll_back() {
-        let verdict = assess(&question(tally(1_000, 300), tally(1_000, 300)));
+        let verdict = verdict(tally(1_000, 300), tally(1_000, 300));
         assert_eq!(verdict.kind, VerdictKind::Rollback, "{verdict:?}");
         assert!(!sentence(&verdict).is_empty());
     }
 
     #[test]
     fn a_bad_build_is_not_hidden_behind_a_long_clean_history() {
-        let clean = assess(&question(tally(1_000_000, 100), tally(200, 0)));
+        let clean = verdict(tally(1_000_000, 100), tally(200, 0));
         assert_ne!(clean.kind, VerdictKind::Rollback);
-        let verdict = assess(&question(tally(1_000_000, 100), tally(200, 100)));
+        let verdict = verdict(tally(1_000_000, 100), tally(200, 100));
         assert_eq!(verdict.kind, VerdictKind::Rollback, "{verdict:?}");
     }
 

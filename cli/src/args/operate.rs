@@ -169,3 +169,27 @@ pub(crate) struct ReportArgs {
     #[command(flatten)]
     pub(crate) operator: OperatorArgs,
 }
+
+const EXPLAIN_EXAMPLES: &str = "\
+Shows one line of the decision log whole: who moved what from where to where, when and why, every \
+gate with its figures, and what they were drawn from. Judges the stored counters again and says \
+whether the same figures come out. The ids are in `cutover report --output json` and on the \
+dashboard.
+
+Examples:
+  cutover explain 17
+  cutover explain 17 --output json
+
+Exit codes: 0 reproduced, or nothing was judged; 1 other figures came out, or something failed; \
+2 there is no such decision.";
+
+/// Flags of `cutover explain`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXPLAIN_EXAMPLES)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) operator: OperatorArgs,
+    /// The decision's number in the log.
+    #[arg(value_name = "DECISION_ID", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) id: u64,
+}

@@ -159,7 +159,7 @@ fn proxies(status: &Status) -> String {
     out
 }
 
-fn phase_word(phase: Phase) -> &'static str {
+pub(super) fn phase_word(phase: Phase) -> &'static str {
     match phase {
         Phase::Progressing => "Progressing",
         Phase::Paused => "Paused",
@@ -169,7 +169,7 @@ fn phase_word(phase: Phase) -> &'static str {
     }
 }
 
-fn verdict_word(kind: VerdictKind) -> &'static str {
+pub(super) fn verdict_word(kind: VerdictKind) -> &'static str {
     match kind {
         VerdictKind::Advance => "advance",
         VerdictKind::Wait => "wait",

@@ -165,9 +165,26 @@ impl OperatorService for Fake {
 
     async fn list_decisions(
         &self,
-        _: Request<ListDecisionsRequest>,
+        request: Request<ListDecisionsRequest>,
     ) -> Answer<ListDecisionsResponse> {
-        Err(tonic::Status::unimplemented("the fake has no decisions"))
+        self.admit(&request)?;
+        let decision = match request.into_inner().id {
+            1 => Decision {
+                id: 1,
+                scope: "*".to_owned(),
+                action: "override".to_owned(),
+                to_bp: 2500,
+                who: "ada".to_owned(),
+                why: "trial".to_owned(),
+                ..Decision::default()
+            },
+            id => {
+                let message = format!("there is no decision {id}: the log has 1 to 1");
+                return Err(tonic::Status::not_found(message));
+            }
+        };
+        let decisions = vec![decision];
+        Ok(Response::new(ListDecisionsResponse { decisions }))
     }
 
     async fn get_report(&self, request: Request<GetReportRequest>) -> Answer<GetReportResponse> {

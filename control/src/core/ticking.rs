@@ -1,14 +1,13 @@
 //! The ramp's beat: questions to the evidence, asked outside the lock, and what follows from the
 //! answers.
 
-use cutover_compare::Verdict;
 use cutover_proto::cutover::v1 as wire;
 
 use super::{Core, Moment, Run};
 use crate::ledger::Totals;
 use crate::ramp::Phase;
 use crate::tally::MethodTally;
-use crate::verdict::{Question, WINDOW, sentence, to_wire};
+use crate::verdict::{Assessed, Question, WINDOW, sentence, to_wire};
 use crate::words::{ALL, OTHER};
 
 /// Questions of one moment, and the epoch they belong to.
@@ -84,14 +83,14 @@ impl Core {
     pub(crate) fn answers(
         &mut self,
         epoch: u64,
-        answers: Vec<(String, Verdict)>,
+        answers: Vec<(String, Assessed)>,
         at: Moment,
     ) -> Vec<wire::Decision> {
         let Some(ramp) = self.manifest.ramp.clone().filter(|_| epoch == self.epoch) else {
             return Vec::new();
         };
         let mut decisions = Vec::new();
-        for (scope, verdict) in answers {
+        for (scope, Assessed { verdict, basis }) in answers {
             let overridden =
                 self.overrides.contains_key(&scope) || self.overrides.contains_key(ALL);
             let Some(run) = self.ramps.get_mut(&scope) else {
@@ -100,6 +99,7 @@ impl Core {
             let reason = sentence(&verdict);
             let kind = verdict.kind;
             let before = std::mem::replace(&mut run.verdict, to_wire(&verdict));
+            run.basis = Some(basis);
             if run.state.phase == Phase::Progressing {
                 run.show_what_holds_it_back(&ramp, overridden);
             }

@@ -83,6 +83,7 @@ struct Which {
     path: String,
     only_mismatched: bool,
     limit: u32,
+    id: u64,
 }
 
 async fn status(State(operator): State<Operator>) -> Response {
@@ -129,7 +130,8 @@ async fn traces(State(operator): State<Operator>, Query(which): Query<Which>) ->
 }
 
 async fn decisions(State(operator): State<Operator>, Query(which): Query<Which>) -> Response {
-    let request = wire::ListDecisionsRequest { limit: which.limit };
+    let Which { limit, id, .. } = which;
+    let request = wire::ListDecisionsRequest { limit, id };
     let answer = operator.list_decisions(tonic::Request::new(request)).await;
     shown("ListDecisionsResponse", answer)
 }
@@ -160,7 +162,11 @@ fn shown<M: Message>(name: &'static str, answer: Result<tonic::Response<M>, Stat
         Ok(message) => message.into_inner(),
         Err(status) => {
             let text = format!("{}\n", status.message());
-            return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+            let code = match status.code() {
+                tonic::Code::NotFound => StatusCode::NOT_FOUND,
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            return (code, text).into_response();
         }
     };
     match json(name, &message) {

@@ -6,8 +6,8 @@ use cutover_proto::cutover::v1 as wire;
 use prost::Message;
 use rusqlite::{Connection, Transaction, params};
 
-/// Most decisions kept; the oldest go first.
-const MAX_DECISIONS: i64 = 10_000;
+use super::decisions::{list_decisions, save_decisions};
+
 /// Decisions among which a restart looks for the verdicts that ramps stand on.
 const RECENT_DECISIONS: u32 = 1_000;
 
@@ -80,8 +80,11 @@ pub(crate) struct Snapshot {
     pub(crate) folded: Vec<String>,
 }
 
-/// Saves a change with its decisions in one transaction.
-pub(crate) fn save_change(connection: &mut Connection, change: &Change) -> rusqlite::Result<()> {
+/// Saves a change with its decisions in one transaction; gives these back with their ids.
+pub(crate) fn save_change(
+    connection: &mut Connection,
+    change: &Change,
+) -> rusqlite::Result<Vec<wire::Decision>> {
     let transaction = connection.transaction()?;
     let meta = [
         ("generation", change.generation.to_string()),
@@ -102,16 +105,10 @@ pub(crate) fn save_change(connection: &mut Connection, change: &Change) -> rusql
             params![o.scope, o.weight_bp, o.who, o.why, o.at_unix_ms],
         )?;
     }
-    for decision in &change.decisions {
-        let body = decision.encode_to_vec();
-        transaction.execute("INSERT INTO decisions (body) VALUES (?)", [body])?;
-    }
-    transaction.execute(
-        "DELETE FROM decisions WHERE id <= (SELECT max(id) FROM decisions) - ?",
-        [MAX_DECISIONS],
-    )?;
+    let decisions = save_decisions(&transaction, &change.decisions)?;
     forget_older(&transaction, change.epoch)?;
-    transaction.commit()
+    transaction.commit()?;
+    Ok(decisions)
 }
 
 /// Saves the evidence so far.
@@ -152,22 +149,6 @@ pub(crate) fn save_snapshot(connection: &mut Connection, new: &Snapshot) -> rusq
         )?;
     }
     transaction.commit()
-}
-
-/// The decision log, newest first.
-pub(crate) fn list_decisions(
-    connection: &Connection,
-    limit: u32,
-) -> rusqlite::Result<Vec<wire::Decision>> {
-    let mut statement =
-        connection.prepare_cached("SELECT id, body FROM decisions ORDER BY id DESC LIMIT ?")?;
-    let rows = statement.query_map([limit], |row| {
-        let (id, body): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
-        let mut decision = wire::Decision::decode(body.as_slice()).unwrap_or_default();
-        decision.id = id as u64;
-        Ok(decision)
-    })?;
-    rows.collect()
 }
 
 /// Loads what a restart needs.

@@ -1,6 +1,7 @@
 //! A real control plane over real sockets: a proxy, an exporter and an operator that are played.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod decisions;
 mod operator;
 mod otlp;
 mod ramp;

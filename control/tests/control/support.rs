@@ -111,7 +111,7 @@ impl Plane {
     }
 
     pub(crate) async fn decisions(&self) -> Vec<wire::Decision> {
-        let request = wire::ListDecisionsRequest { limit: 0 };
+        let request = wire::ListDecisionsRequest::default();
         self.operator()
             .await
             .list_decisions(request)

@@ -1176,16 +1176,20 @@ class ListDecisionsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LIMIT_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """How many at most; 0 means 50; at most 500."""
+    id: _builtins.int
+    """Only this decision, whole, with its basis; 0 for all. NOT_FOUND says which ones there are."""
     def __init__(
         self,
         *,
         limit: _builtins.int = ...,
+        id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "limit", b"limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1230,6 +1234,10 @@ class Decision(_message.Message):
     WHO_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Rises by one."""
     at_unix_ms: _builtins.int
@@ -1238,7 +1246,7 @@ class Decision(_message.Message):
     """"/package.Service/Method", or "*" for all."""
     action: _builtins.str
     """"advance", "rollback", "pause", "resume", "promote", "abort", "override", "reset",
-    "manifest".
+    "manifest", "deploy".
     """
     from_bp: _builtins.int
     """Weight before, basis points."""
@@ -1248,9 +1256,21 @@ class Decision(_message.Message):
     """"ramp", or the operator's name."""
     why: _builtins.str
     """One sentence."""
+    phase: Global___Phase.ValueType
+    """Phase of the ramp after it, where it is about one ramp."""
+    epoch: _builtins.int
+    """The epoch of the evidence after it."""
     @_builtins.property
     def verdict(self) -> Global___Verdict:
         """The verdict that led to it, where the ramp decided."""
+
+    @_builtins.property
+    def basis(self) -> Global___Basis:
+        """What the verdict was drawn from; only where one decision is asked for."""
+
+    @_builtins.property
+    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___SamplePair]:
+        """Examples of differences that were there at that time, newest first, at most 3."""
 
     def __init__(
         self,
@@ -1264,14 +1284,132 @@ class Decision(_message.Message):
         who: _builtins.str = ...,
         why: _builtins.str = ...,
         verdict: Global___Verdict | None = ...,
+        phase: Global___Phase.ValueType = ...,
+        epoch: _builtins.int = ...,
+        basis: Global___Basis | None = ...,
+        samples: _abc.Iterable[Global___SamplePair] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at_unix_ms", b"at_unix_ms", "from_bp", b"from_bp", "id", b"id", "scope", b"scope", "to_bp", b"to_bp", "verdict", b"verdict", "who", b"who", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at_unix_ms", b"at_unix_ms", "basis", b"basis", "epoch", b"epoch", "from_bp", b"from_bp", "id", b"id", "phase", b"phase", "samples", b"samples", "scope", b"scope", "to_bp", b"to_bp", "verdict", b"verdict", "who", b"who", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
+
+@_typing.final
+class Basis(_message.Message):
+    """What a verdict was drawn from: judged again, it gives the same gates with the same figures."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATES_FIELD_NUMBER: _builtins.int
+    WEIGHT_BP_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    weight_bp: _builtins.int
+    """The weight that was in force, basis points."""
+    @_builtins.property
+    def gates(self) -> Global___GateSettings:
+        """What was asked."""
+
+    @_builtins.property
+    def evidence(self) -> _control_plane_pb2.MethodReport:
+        """The counters, all methods of the ramp together. Pairs that differ only by noise are left out
+        of `mismatched`; fields are not listed.
+        """
+
+    def __init__(
+        self,
+        *,
+        gates: Global___GateSettings | None = ...,
+        weight_bp: _builtins.int = ...,
+        evidence: _control_plane_pb2.MethodReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "gates", b"gates"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "gates", b"gates", "weight_bp", b"weight_bp"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Basis: _TypeAlias = Basis  # noqa: Y015
+
+@_typing.final
+class GateSettings(_message.Message):
+    """What must hold before the next step, as the manifest's `gates` say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_CALLS_FIELD_NUMBER: _builtins.int
+    ERROR_RATE_MARGIN_FIELD_NUMBER: _builtins.int
+    MISMATCH_BELOW_FIELD_NUMBER: _builtins.int
+    P99_RATIO_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    min_calls: _builtins.int
+    """Least calls compared or answered by the candidate."""
+    error_rate_margin: _builtins.float
+    """How much higher the candidate's error rate may be, as a share of calls."""
+    mismatch_below: _builtins.float
+    """The share of mismatches that must be ruled out."""
+    p99_ratio: _builtins.float
+    """How many times the legacy's p99 the candidate's may be, where that is asked."""
+    confidence: _builtins.float
+    """One minus the chance of a wrong answer that this question was given."""
+    def __init__(
+        self,
+        *,
+        min_calls: _builtins.int = ...,
+        error_rate_margin: _builtins.float = ...,
+        mismatch_below: _builtins.float = ...,
+        p99_ratio: _builtins.float | None = ...,
+        confidence: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_p99_ratio", b"_p99_ratio", "p99_ratio", b"p99_ratio"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p99_ratio", b"_p99_ratio", "confidence", b"confidence", "error_rate_margin", b"error_rate_margin", "min_calls", b"min_calls", "mismatch_below", b"mismatch_below", "p99_ratio", b"p99_ratio"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__p99_ratio: _TypeAlias = _typing.Literal["p99_ratio"]  # noqa: Y015
+    _WhichOneofArgType__p99_ratio: _TypeAlias = _typing.Literal["_p99_ratio", b"_p99_ratio"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p99_ratio) -> _WhichOneofReturnType__p99_ratio | None: ...
+
+Global___GateSettings: _TypeAlias = GateSettings  # noqa: Y015
+
+@_typing.final
+class SamplePair(_message.Message):
+    """Where to find an example of a difference."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """32 lower-case hexadecimal digits, or empty."""
+    method: _builtins.str
+    """"/package.Service/Method"."""
+    at_unix_ms: _builtins.int
+    """When, ms since the Unix epoch."""
+    path: _builtins.str
+    """Path of the first difference."""
+    kind: _builtins.str
+    """Kind of the first difference."""
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.str = ...,
+        method: _builtins.str = ...,
+        at_unix_ms: _builtins.int = ...,
+        path: _builtins.str = ...,
+        kind: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "kind", b"kind", "method", b"method", "path", b"path", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SamplePair: _TypeAlias = SamplePair  # noqa: Y015
 
 @_typing.final
 class GetReportRequest(_message.Message):
