@@ -13,6 +13,7 @@ use cutover_manifest::{
 };
 use cutover_proto::cutover::v1 as wire;
 
+use crate::deploys::{Deploy, Versions};
 use crate::fingerprint::fingerprint;
 use crate::ledger::{Ledger, Totals};
 use crate::process::Processes;
@@ -59,6 +60,7 @@ pub(crate) struct Core {
     pub(crate) ledger: Ledger,
     pub(crate) traces: Traces,
     pub(crate) processes: Processes,
+    pub(crate) versions: Versions,
     pub(crate) rates: Rates,
     /// With the weights of the moment.
     pub(crate) table: RouteTable,
@@ -96,6 +98,7 @@ impl Core {
             ledger: Ledger::new(epoch, saved, at.now),
             traces: Traces::new(if same { &saved.traces } else { &[] }),
             processes: Processes::default(),
+            versions: Versions::from_text(&saved.versions, at.now),
             rates: Rates::default(),
             table: RouteTable::build(manifest.clone(), &Weights::default(), 0, epoch),
             bare_table: RouteTable::build(manifest.clone(), &Weights::default(), 0, epoch),
@@ -123,7 +126,8 @@ impl Core {
         core.add_ramps(at);
         core.rebuild();
         let why = "the manifest has changed since the last start: evidence begins anew";
-        let decision = core.decision(ALL, "manifest", (0, 0), "manifest", why, at);
+        let weight = core.weight_of(ALL);
+        let decision = core.decision(ALL, "manifest", (weight, weight), "manifest", why, at);
         (
             core,
             if fresh || same {
@@ -166,6 +170,7 @@ impl Core {
             fingerprint: self.fingerprint.clone(),
             ramps: self.ramp_rows(),
             overrides: self.overrides.values().cloned().collect(),
+            versions: self.versions.to_text(),
             decisions,
         }
     }
@@ -196,6 +201,7 @@ impl Core {
         let mut snapshot = Snapshot {
             epoch: self.epoch,
             ramps: self.ramp_rows(),
+            versions: self.versions.to_text(),
             ..Snapshot::default()
         };
         self.ledger.take_unsaved(&mut snapshot);
@@ -227,12 +233,13 @@ impl Core {
 
     /// Puts another manifest in force; every ramp keeps its place.
     pub(crate) fn take_manifest(&mut self, new: Arc<Manifest>, at: Moment) -> Vec<wire::Decision> {
+        let weight_before = self.weight_of(ALL);
         let before = std::mem::replace(&mut self.manifest, new);
         self.manifest_error.clear();
         self.bare_table =
             RouteTable::build(self.manifest.clone(), &Weights::default(), 0, self.epoch);
         let fingerprint = fingerprint(&self.manifest);
-        let mut decisions = Vec::new();
+        let mut moves = Vec::new();
         let why = if fingerprint == self.fingerprint {
             "the manifest was changed; evidence goes on"
         } else {
@@ -240,7 +247,6 @@ impl Core {
             self.begin_epoch(at);
             "the manifest was changed; arms, mirroring or comparing differ: evidence begins anew"
         };
-        decisions.push(self.decision(ALL, "manifest", (0, 0), "manifest", why, at));
         if let (Some(old), Some(new)) = (&before.ramp, self.manifest.ramp.clone()) {
             let mut moved = Vec::new();
             for (scope, run) in &mut self.ramps {
@@ -253,11 +259,24 @@ impl Core {
             }
             for (scope, weights) in moved {
                 let why = "the ramp's steps were changed";
-                decisions.push(self.decision(&scope, "manifest", weights, "manifest", why, at));
+                moves.push(self.decision(&scope, "manifest", weights, "manifest", why, at));
             }
         }
         self.add_ramps(at);
+        self.rebuild();
+        let weights = (weight_before, self.weight_of(ALL));
+        let mut decisions = vec![self.decision(ALL, "manifest", weights, "manifest", why, at)];
+        decisions.append(&mut moves);
         decisions
+    }
+
+    /// An arm runs another version than before: what was counted says nothing about it.
+    pub(crate) fn deployed(&mut self, deploys: &[Deploy], at: Moment) -> Vec<wire::Decision> {
+        self.begin_epoch(at);
+        let sentences: Vec<String> = deploys.iter().map(Deploy::sentence).collect();
+        let why = format!("{}: evidence begins anew", sentences.join("; "));
+        let weight = self.weight_of(ALL);
+        vec![self.decision(ALL, "deploy", (weight, weight), "otlp", &why, at)]
     }
 
     /// Counters start from zero, and with them all windows.

@@ -1,14 +1,17 @@
 //! The tasks that run by themselves: the ramp's beat, the snapshots, and pairing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use crate::core::ChangeError;
+use crate::core::{ChangeError, Core};
+use crate::deploys::Running;
 use crate::otlp::Batch;
 use crate::pairing::{Bounds, Outcome, Pairing};
+use crate::process::{ProcessKey, Reading};
 use crate::shared::Shared;
 use crate::store::{StoreError, save_change, save_snapshot, save_trace_pair};
 use crate::verdict::assess;
@@ -56,9 +59,8 @@ async fn beat(shared: Arc<Shared>) {
                 continue;
             }
         };
-        let decide = move |core: &mut crate::core::Core, at| {
-            Ok::<_, ChangeError>(core.answers(epoch, answers, at))
-        };
+        let decide =
+            move |core: &mut Core, at| Ok::<_, ChangeError>(core.answers(epoch, answers, at));
         // What could not be saved was logged, and the next snapshot saves it again.
         let _ = shared.change(decide).await;
         let moved = shared.core().take_verdicts_moved();
@@ -133,17 +135,10 @@ async fn pair(shared: Arc<Shared>, mut batches: mpsc::Receiver<Batch>, bounds: B
             () = shared.shutdown.cancelled() => return,
             batch = batches.recv() => match batch {
                 None => return,
-                Some(Batch::Spans(spans)) => {
+                Some(Batch { spans, readings, running }) => {
+                    take_running(&shared, running, now);
+                    take_readings(&shared, readings, now);
                     spans.into_iter().flat_map(|span| pairing.add(span, now)).collect()
-                }
-                Some(Batch::Readings(readings)) => {
-                    let mut core = shared.core();
-                    for (key, reading) in readings {
-                        core.processes.take(key, reading, now);
-                    }
-                    drop(core);
-                    shared.touch();
-                    Vec::new()
                 }
             },
             _ = every.tick() => pairing.sweep(now),
@@ -155,6 +150,35 @@ async fn pair(shared: Arc<Shared>, mut batches: mpsc::Receiver<Batch>, bounds: B
             count(&shared, outcomes);
         }
     }
+}
+
+/// A deploy begins an epoch; pairing doesn't wait until it is saved.
+fn take_running(shared: &Arc<Shared>, running: BTreeSet<Running>, now: Duration) {
+    if running.is_empty() {
+        return;
+    }
+    let deploys = shared.core().versions.hear(running, now);
+    if deploys.is_empty() {
+        return;
+    }
+    let changing = shared.clone();
+    shared.tasks.spawn(async move {
+        let decide = move |core: &mut Core, at| Ok::<_, ChangeError>(core.deployed(&deploys, at));
+        // What could not be saved was logged, and the next snapshot saves it again.
+        let _ = changing.change(decide).await;
+    });
+}
+
+fn take_readings(shared: &Shared, readings: Vec<(ProcessKey, Reading)>, now: Duration) {
+    if readings.is_empty() {
+        return;
+    }
+    let mut core = shared.core();
+    for (key, reading) in readings {
+        core.processes.take(key, reading, now);
+    }
+    drop(core);
+    shared.touch();
 }
 
 fn count(shared: &Shared, outcomes: Vec<Outcome>) {
@@ -183,7 +207,6 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::core::Core;
     use crate::store::{Store, list_decisions};
     use crate::words::ALL;
 

@@ -9,6 +9,7 @@
 mod clock;
 mod control;
 mod core;
+mod deploys;
 mod driver;
 mod error;
 mod fingerprint;

@@ -4,6 +4,7 @@
 
 mod read;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::deploys::Running;
 use crate::pairing::Received;
 use crate::process::{ProcessKey, Reading};
 
@@ -31,10 +33,12 @@ pub(crate) const QUEUE: usize = 64;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What one export brought.
-#[derive(Debug)]
-pub(crate) enum Batch {
-    Spans(Vec<Received>),
-    Readings(Vec<(ProcessKey, Reading)>),
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) spans: Vec<Received>,
+    pub(crate) readings: Vec<(ProcessKey, Reading)>,
+    /// What the senders run, where they say it.
+    pub(crate) running: BTreeSet<Running>,
 }
 
 /// What the receiver counts, for metrics.
@@ -87,7 +91,11 @@ impl TraceService for Receiver {
             .rejected_spans
             .fetch_add(read.rejected, Ordering::Relaxed);
         if !read.spans.is_empty() {
-            place.send(Batch::Spans(read.spans));
+            place.send(Batch {
+                spans: read.spans,
+                running: read.running,
+                ..Batch::default()
+            });
         }
         let partial_success = (read.rejected > 0).then(|| ExportTracePartialSuccess {
             rejected_spans: i64::try_from(read.rejected).unwrap_or(i64::MAX),
@@ -106,9 +114,15 @@ impl MetricsService for Receiver {
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
         let place = self.place()?;
-        let readings = read::readings(&request.into_inner());
-        if !readings.is_empty() {
-            place.send(Batch::Readings(readings));
+        let request = request.into_inner();
+        let readings = read::readings(&request);
+        let running = read::running(request.resource_metrics.iter().map(|of| &of.resource));
+        if !readings.is_empty() || !running.is_empty() {
+            place.send(Batch {
+                readings,
+                running,
+                ..Batch::default()
+            });
         }
         Ok(Response::new(ExportMetricsServiceResponse {
             partial_success: None,
@@ -123,7 +137,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_is_unavailable_with_a_time_to_come_again() {
         let (queue, _waiting) = mpsc::channel(1);
-        queue.try_send(Batch::Spans(vec![])).unwrap();
+        queue.try_send(Batch::default()).unwrap();
         let receiver = Receiver::new(queue, Arc::default());
         let answer = TraceService::export(&receiver, Request::new(Default::default())).await;
         let status = answer.unwrap_err();

@@ -1,11 +1,13 @@
 //! What an operator can change: overrides of weights, and moves of ramps.
 
+use std::collections::BTreeMap;
+
 use cutover_manifest::{MethodPath, Weight};
 use cutover_proto::cutover::v1 as wire;
 
 use super::{Core, Moment};
 use crate::ramp::Move;
-use crate::words::ALL;
+use crate::words::{ALL, OTHER};
 
 /// Most overrides at a time.
 const MAX_OVERRIDES: usize = 1_000;
@@ -139,12 +141,24 @@ impl Core {
         Ok(())
     }
 
-    /// The weight in force, basis points; for all methods, the one that most of them get.
-    fn weight_of(&self, scope: &str) -> u32 {
+    /// The weight in force, basis points; for all methods, the one that most get that
+    /// the manifest pins none for.
+    pub(super) fn weight_of(&mut self, scope: &str) -> u32 {
         if scope != ALL {
             return self.table.route(scope).weight.bp().into();
         }
+        let mut methods_by_weight: BTreeMap<u32, usize> = BTreeMap::new();
+        for method in self.known_methods() {
+            if method != OTHER && !self.is_pinned(&method) {
+                let weight = self.table.route(&method).weight.bp();
+                *methods_by_weight.entry(weight.into()).or_default() += 1;
+            }
+        }
+        // Of equally many, the larger weight: it comes last.
+        let most = methods_by_weight.into_iter().max_by_key(|(_, n)| *n);
         let all = self.overrides.get(ALL).map(|o| o.weight_bp);
-        all.unwrap_or_else(|| self.weights().ramp.bp().into())
+        most.map(|(weight, _)| weight)
+            .or(all)
+            .unwrap_or_else(|| self.weights().ramp.bp().into())
     }
 }

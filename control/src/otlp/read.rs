@@ -1,7 +1,7 @@
 //! OTLP messages into spans and readings. Whatever comes is bounded here: attributes in number and
 //! length, names in length; ids must be whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_compare::trace::{Span, SpanKind};
 use cutover_manifest::Arm;
@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind as WireKind;
 use opentelemetry_proto::tonic::trace::v1::{self as otlp, status::StatusCode};
 
+use crate::deploys::Running;
 use crate::pairing::{ARM, Received};
 use crate::process::{ProcessKey, Reading};
 
@@ -21,6 +22,8 @@ use crate::process::{ProcessKey, Reading};
 const MAX_ATTRIBUTES: usize = 64;
 /// Longest attribute value or name that is kept, bytes.
 const MAX_TEXT_BYTES: usize = 1_024;
+/// Most senders of one export whose versions are looked at.
+const MAX_RUNNING: usize = 64;
 
 /// What an export brought.
 #[derive(Debug, Default)]
@@ -29,11 +32,16 @@ pub(super) struct Spans {
     pub(super) rejected: u64,
     /// Why the last one was rejected.
     pub(super) reason: &'static str,
+    /// What the senders run.
+    pub(super) running: BTreeSet<Running>,
 }
 
 /// Reads spans; those with ids that are not ids are rejected.
 pub(super) fn spans(request: ExportTraceServiceRequest) -> Spans {
-    let mut read = Spans::default();
+    let mut read = Spans {
+        running: running(request.resource_spans.iter().map(|of| &of.resource)),
+        ..Spans::default()
+    };
     for resource in request.resource_spans {
         let sender = arm_of(resource.resource.as_ref());
         for span in resource
@@ -51,6 +59,23 @@ pub(super) fn spans(request: ExportTraceServiceRequest) -> Spans {
         }
     }
     read
+}
+
+/// Which versions the arms among the senders run, as far as they say it.
+pub(super) fn running<'a>(
+    resources: impl Iterator<Item = &'a Option<Resource>>,
+) -> BTreeSet<Running> {
+    let of = |resource: &Option<Resource>| {
+        let resource = resource.as_ref();
+        let version = text_at(resource, "service.version")?;
+        (!version.is_empty()).then_some(())?;
+        Some(Running {
+            arm: arm_of(resource)?,
+            service: text_at(resource, "service.name").unwrap_or_default(),
+            version,
+        })
+    };
+    resources.filter_map(of).take(MAX_RUNNING).collect()
 }
 
 /// Reads what the arms' processes say about CPU, memory and threads.
@@ -170,18 +195,19 @@ fn shortened(mut text: String) -> String {
 }
 
 fn arm_of(resource: Option<&Resource>) -> Option<Arm> {
-    let pair = resource?.attributes.iter().find(|pair| pair.key == ARM)?;
-    Arm::parse(&text_of(pair.value.clone()?)?)
+    Arm::parse(&text_at(resource, ARM)?)
+}
+
+fn text_at(resource: Option<&Resource>, key: &str) -> Option<String> {
+    let pair = resource?.attributes.iter().find(|pair| pair.key == key)?;
+    Some(shortened(text_of(pair.value.clone()?)?))
 }
 
 /// What tells processes of one arm apart.
 fn instance_of(resource: Option<&Resource>) -> String {
     let parts = ["service.instance.id", "host.name", "process.pid"]
         .into_iter()
-        .filter_map(|key| {
-            let pair = resource?.attributes.iter().find(|pair| pair.key == key)?;
-            text_of(pair.value.clone()?)
-        });
+        .filter_map(|key| text_at(resource, key));
     shortened(parts.collect::<Vec<_>>().join("/"))
 }
 

@@ -10,6 +10,8 @@ use super::decisions::{list_decisions, save_decisions};
 
 /// Decisions among which a restart looks for the verdicts that ramps stand on.
 const RECENT_DECISIONS: u32 = 1_000;
+/// Key of the versions of the arms that are running.
+const VERSIONS: &str = "versions";
 
 /// A ramp's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub(crate) struct Saved {
     pub(crate) fingerprint: String,
     pub(crate) ramps: Vec<RampRow>,
     pub(crate) overrides: Vec<wire::Override>,
+    /// The versions of the arms that were running.
+    pub(crate) versions: String,
     pub(crate) proxies: Vec<ProxyRow>,
     pub(crate) evidence: Vec<EvidenceRow>,
     pub(crate) traces: Vec<(String, wire::TraceStatus)>,
@@ -65,6 +69,7 @@ pub(crate) struct Change {
     pub(crate) fingerprint: String,
     pub(crate) ramps: Vec<RampRow>,
     pub(crate) overrides: Vec<wire::Override>,
+    pub(crate) versions: String,
     pub(crate) decisions: Vec<wire::Decision>,
 }
 
@@ -73,6 +78,7 @@ pub(crate) struct Change {
 pub(crate) struct Snapshot {
     pub(crate) epoch: u64,
     pub(crate) ramps: Vec<RampRow>,
+    pub(crate) versions: String,
     pub(crate) proxies: Vec<ProxyRow>,
     pub(crate) evidence: Vec<EvidenceRow>,
     pub(crate) traces: Vec<(String, wire::TraceStatus)>,
@@ -90,12 +96,10 @@ pub(crate) fn save_change(
         ("generation", change.generation.to_string()),
         ("epoch", change.epoch.to_string()),
         ("fingerprint", change.fingerprint.clone()),
+        (VERSIONS, change.versions.clone()),
     ];
     for (key, value) in meta {
-        transaction.execute(
-            "INSERT OR REPLACE INTO meta VALUES (?, ?)",
-            params![key, value],
-        )?;
+        save_meta(&transaction, key, &value)?;
     }
     save_ramps(&transaction, &change.ramps)?;
     transaction.execute("DELETE FROM overrides", [])?;
@@ -115,6 +119,7 @@ pub(crate) fn save_change(
 pub(crate) fn save_snapshot(connection: &mut Connection, new: &Snapshot) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     let epoch = new.epoch as i64;
+    save_meta(&transaction, VERSIONS, &new.versions)?;
     save_ramps(&transaction, &new.ramps)?;
     for proxy in &new.proxies {
         transaction.execute(
@@ -163,6 +168,7 @@ pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Saved> {
         generation: meta("generation")?.parse().unwrap_or(0),
         epoch,
         fingerprint: meta("fingerprint")?,
+        versions: meta(VERSIONS)?,
         ..Saved::default()
     };
     let mut ramps = connection.prepare("SELECT * FROM ramps")?;
@@ -238,6 +244,14 @@ fn load_evidence(connection: &Connection, epoch: i64, saved: &mut Saved) -> rusq
     Ok(())
 }
 
+fn save_meta(transaction: &Transaction<'_>, key: &str, value: &str) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+        params![key, value],
+    )?;
+    Ok(())
+}
+
 fn save_ramps(transaction: &Transaction<'_>, ramps: &[RampRow]) -> rusqlite::Result<()> {
     for ramp in ramps {
         transaction.execute(
@@ -291,6 +305,7 @@ mod tests {
             generation: 9,
             epoch: 4,
             fingerprint: "f".into(),
+            versions: "v".into(),
             ramps: vec![ramp.clone()],
             overrides: vec![wire::Override {
                 scope: "/a.B/C".into(),
@@ -311,6 +326,7 @@ mod tests {
         };
         let snapshot = Snapshot {
             epoch: 4,
+            versions: "w".into(),
             evidence: vec![row.clone()],
             ..Snapshot::default()
         };
@@ -325,7 +341,7 @@ mod tests {
 
         let (store, saved, _) = Store::open(&path, 2).unwrap();
         assert_eq!((saved.generation, saved.epoch), (9, 4));
-        assert_eq!(saved.ramps, [ramp]);
+        assert_eq!((saved.ramps, saved.versions.as_str()), (vec![ramp], "w"));
         assert_eq!(saved.overrides.len(), 1);
         assert_eq!(saved.evidence, [row]);
         let decisions = store.call(|c| list_decisions(c, 10)).await.unwrap();

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::{self as otlp, span::SpanKind};
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 
-use crate::support::{MANIFEST, METHOD, Plane};
+use crate::support::{MANIFEST, METHOD, Plane, Proxy};
 
 fn pair(key: &str, value: &str) -> KeyValue {
     let value = Some(AnyValue {
@@ -233,4 +233,58 @@ async fn metrics_of_an_arm_become_its_process_status() {
         (process.cpu_cores, process.memory_bytes, process.threads),
         (0.5, 1_000_000, 4)
     );
+}
+
+/// An export of one span by a process of the candidate.
+fn by(version: Option<&str>, instance: &str) -> ExportTraceServiceRequest {
+    let mut request = export(Some("candidate"), vec![database(2, 1)]);
+    let resource = request.resource_spans[0].resource.as_mut().unwrap();
+    resource.attributes.push(pair("service.name", "gazetteer"));
+    let id = pair("service.instance.id", instance);
+    resource.attributes.push(id);
+    let version = version.map(|version| pair("service.version", version));
+    resource.attributes.extend(version);
+    request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_begins_anew_when_an_arm_is_deployed_and_the_weight_stays() {
+    let plane = Plane::start(MANIFEST).await;
+    let mut proxy = Proxy::connect(&plane, 'a').await;
+    proxy.count(0, 1_000_000, 0).await;
+    proxy.next_table().await;
+    let before = proxy.table.clone();
+    let mut spans = TraceServiceClient::new(plane.channel().await);
+    // No version, the first version, and another instance of it are no deploys.
+    for (version, instance) in [
+        (None, "a"),
+        (Some("1.0"), "a"),
+        (Some("1.0"), "b"),
+        (Some("1.1"), "c"),
+    ] {
+        spans.export(by(version, instance)).await.unwrap();
+    }
+    proxy.next_table().await;
+    assert_eq!(proxy.table.epoch, before.epoch + 1);
+    assert_eq!(proxy.table.generation, before.generation + 1);
+    assert_eq!(proxy.weight_bp(), 100);
+    let status = plane.status().await;
+    assert_eq!(status.methods[0].pairs.as_ref().unwrap().compared, 0);
+    let deploy = plane.decisions().await.remove(0);
+    assert_eq!(
+        (deploy.action.as_str(), deploy.who.as_str()),
+        ("deploy", "otlp")
+    );
+    assert_eq!((deploy.from_bp, deploy.to_bp), (100, 100));
+    assert_eq!(deploy.epoch, before.epoch + 1);
+    assert!(deploy.why.contains("1.0 → 1.1"), "{}", deploy.why);
+
+    // What was running is known after a restart: a deploy in between is seen.
+    let plane = plane.restart().await;
+    let mut proxy = Proxy::connect(&plane, 'b').await;
+    let mut spans = TraceServiceClient::new(plane.channel().await);
+    spans.export(by(Some("1.1"), "c")).await.unwrap();
+    spans.export(by(Some("1.2"), "d")).await.unwrap();
+    proxy.next_table().await;
+    assert_eq!(proxy.table.epoch, before.epoch + 2);
 }

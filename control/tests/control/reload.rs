@@ -33,6 +33,9 @@ async fn a_change_reaches_the_proxies_and_the_ramp_keeps_its_place() {
     let decisions = plane.decisions().await;
     let actions: Vec<&str> = decisions.iter().map(|d| d.action.as_str()).collect();
     assert_eq!(actions, ["manifest", "manifest", "advance"]);
+    let weights: Vec<_> = decisions.iter().map(|d| (d.from_bp, d.to_bp)).collect();
+    let expected = [(100, 100), (100, 100), (0, 100)];
+    assert_eq!(weights, expected, "a reload logs the weight in force");
 }
 
 #[tokio::test(flavor = "multi_thread")]
