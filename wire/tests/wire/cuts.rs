@@ -1,0 +1,129 @@
+//! However reads cut the bytes, the events are the same; and no bytes make the engine panic.
+
+use bytes::Bytes;
+use cutover_wire::{Connection, End, Event, FieldRef, Limits};
+use proptest::prelude::*;
+
+use crate::frames::Frames;
+
+/// All events of an end that is fed these pieces, and the error that ended it.
+fn events<'a>(mut end: Connection, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
+    let mut events = Vec::new();
+    for piece in pieces {
+        end.receive(Bytes::copy_from_slice(piece));
+        loop {
+            let credit = match end.poll_event() {
+                Ok(None) => break,
+                Ok(Some(event)) => {
+                    events.push(format!("{event:?}"));
+                    match event {
+                        Event::Data { stream, credit, .. } => Some((stream, credit)),
+                        _ => None,
+                    }
+                }
+                Err(error) => {
+                    events.push(error.to_string());
+                    return events;
+                }
+            };
+            if let Some((stream, bytes)) = credit {
+                end.release(stream, bytes);
+            }
+        }
+    }
+    events
+}
+
+fn server() -> Connection {
+    Connection::server(Limits::default())
+}
+
+/// A conversation that has everything in it.
+fn conversation() -> Vec<u8> {
+    let mut frames = Frames::greeting();
+    frames.request(1, &[("x-a", "1")], false);
+    frames.padded_data(1, b"padded", 7, false);
+    frames.frame(6, 0, 0, b"pingping");
+    frames.request_in_pieces(3, &[("x-b", "2")], 3);
+    frames.data(1, &[b'd'; 300], false);
+    frames.frame(8, 0, 0, &[0, 0, 0, 9]);
+    frames.trailers(1, &[("x-t", "t")]);
+    frames.frame(0xfe, 0xff, 77, b"unknown");
+    frames.request(5, &[("x-a", "1")], true);
+    frames.frame(3, 0, 3, &[0, 0, 0, 8]);
+    frames.request(7, &[("x-a", "1")], true);
+    frames.frame(7, 0, 0, &[0; 8]);
+    frames.bytes
+}
+
+#[test]
+fn a_cut_at_every_byte_gives_the_same_events() {
+    let whole = conversation();
+    let expected = events(server(), [&whole[..]]);
+    assert_eq!(expected.len(), 10, "{expected:#?}");
+    for cut in 0..=whole.len() {
+        let (first, rest) = whole.split_at(cut);
+        assert_eq!(events(server(), [first, rest]), expected, "cut at {cut}");
+    }
+    assert_eq!(events(server(), whole.chunks(1)), expected);
+}
+
+/// `bytes` cut at the given places.
+fn pieces<'a>(bytes: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
+    let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+    places.extend([0, bytes.len()]);
+    places.sort_unstable();
+    places
+        .windows(2)
+        .map(|pair| &bytes[pair[0]..pair[1]])
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn mutated_bytes_give_the_same_events_however_they_are_cut(
+        mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let mut bytes = conversation();
+        for (place, byte) in mutations {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        let expected = events(server(), [&bytes[..]]);
+        prop_assert_eq!(events(server(), pieces(&bytes, &cuts)), expected);
+    }
+
+    #[test]
+    fn random_frames_never_panic(
+        frames in prop::collection::vec(
+            (0u8..12, any::<u8>(), 0u32..9, prop::collection::vec(any::<u8>(), 0..60)),
+            0..40,
+        ),
+        client in any::<bool>(),
+    ) {
+        let (end, mut bytes) = if client {
+            let mut end = Connection::client(Limits::default());
+            for _ in 0..3 {
+                end.open([FieldRef::new(b":method", b"GET")], End::More).unwrap();
+            }
+            (end, Frames::settings())
+        } else {
+            (server(), Frames::greeting())
+        };
+        for (kind, flags, stream, payload) in frames {
+            bytes.frame(kind, flags, stream, &payload);
+        }
+        let count = events(end, [&bytes.bytes[..]]).len();
+        prop_assert!(count <= 45, "no frame makes more than an event, but GOAWAY");
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let greeting = Frames::greeting().bytes;
+        let count = events(server(), [&greeting[..], &bytes]).len();
+        prop_assert!(count <= 1 + 400 / 9 + 1);
+    }
+}
