@@ -15,6 +15,7 @@ pub use manifest::{
     ArmConfig, ControlConfig, DescriptorSource, Limits, Manifest, Mirror, MirrorSideEffects,
     OverrideHeader, Rule, StickyKey, Target,
 };
+pub use manifest::{Event, Notify};
 pub use manifest::{Gates, OnFailure, Ramp, RampScope, Step};
 pub use route_table::{
     Key, MethodRoute, OVERRIDE_HEADER, RouteTable, WeightOwner, Weights, bucket, choose_arm,

@@ -2,6 +2,7 @@
 //! the text alone found. What only the arms can tell (does the method exist?) is asked by
 //! [`Manifest::check_methods`].
 
+mod notify;
 mod reader;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,8 @@ use crate::error::{ManifestError, Position};
 use crate::raw::RawManifest;
 use crate::rules::CompareRules;
 use crate::words::{Arm, MethodPath, Percent, Weight};
+
+pub use notify::{Event, Notify};
 
 /// What a person wrote, complete and checked.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub struct Manifest {
     pub ramp: Option<Ramp>,
     /// Named bounds of the proxy.
     pub limits: Limits,
+    /// Who is told about decisions; default nobody.
+    pub notify: Vec<Notify>,
     /// The text itself, as handed to [`Manifest::parse`].
     pub text: String,
 }

@@ -46,6 +46,8 @@ pub(crate) struct RawSpec {
     pub(crate) ramp: Option<RawRamp>,
     #[serde(default)]
     pub(crate) limits: RawLimits,
+    #[serde(default)]
+    pub(crate) notify: Vec<Spanned<RawNotify>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -54,6 +56,29 @@ pub(crate) struct RawControl {
     pub(crate) listen: Option<Spanned<String>>,
     pub(crate) operator: Option<Spanned<String>>,
     pub(crate) store: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawNotify {
+    pub(crate) url: Spanned<String>,
+    pub(crate) events: Option<Vec<RawEvent>>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawEvent {
+    Advance,
+    Rollback,
+    Pause,
+    Resume,
+    Promote,
+    Abort,
+    Override,
+    Reset,
+    Manifest,
+    Deploy,
+    Healthy,
 }
 
 #[derive(Deserialize)]

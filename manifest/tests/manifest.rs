@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cutover_manifest::{
-    Arm, Manifest, ManifestError, MethodPath, MirrorSideEffects, RampScope, Target, Weight,
+    Arm, Event, Manifest, ManifestError, MethodPath, MirrorSideEffects, RampScope, Target, Weight,
 };
 
 const WHOLE: &str = r#"
@@ -160,4 +160,39 @@ fn a_rule_without_matches_is_the_default() {
     let text = WHOLE.replace("  ramp:", "  - mirror: { percent: 10 }\n  ramp:");
     let manifest = parse(&text).unwrap();
     assert_eq!(manifest.rules[2].targets[0].0, Target::Default);
+}
+
+#[test]
+fn reads_who_is_told_about_decisions() {
+    assert!(parse(WHOLE).unwrap().notify.is_empty());
+    let notify = "spec:\n  notify: [{ url: \"http://hooks:8080/cutover\" }, \
+                  { url: \"http://pager/\", events: [rollback, healthy] }]\n";
+    let manifest = parse(&WHOLE.replacen("spec:\n", notify, 1)).unwrap();
+    let [all, pager] = manifest.notify.as_slice() else {
+        panic!("{:?}", manifest.notify)
+    };
+    assert_eq!(all.events, Event::ALL.into());
+    assert_eq!(
+        (all.host.as_str(), all.port, all.path.as_str()),
+        ("hooks", 8080, "/cutover")
+    );
+    assert_eq!(pager.events, [Event::Rollback, Event::Healthy].into());
+    assert_eq!(pager.port, 80);
+}
+
+#[test]
+fn refuses_to_tell_over_what_it_does_not_speak() {
+    let check = |entry: &str, expected: &str| {
+        let message = refusal("spec:\n", &format!("spec:\n  notify: [{entry}]\n"));
+        assert!(message.contains(expected), "{message}");
+        assert!(message.starts_with("cutover.yaml:6:"), "{message}");
+    };
+    check("{ url: \"https://hooks/x\" }", "https is not supported yet");
+    check("{ url: hooks }", "write it as http://HOST[:PORT]/PATH");
+    check("{ url: \"http://a\", events: [] }", "leave it out for all");
+    check("{ url: \"http://a\", events: [explode] }", "explode");
+    check(
+        "{ url: \"http://a\" }, { url: \"http://a\" }",
+        "join their events",
+    );
 }

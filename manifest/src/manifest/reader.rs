@@ -26,7 +26,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn error(&self, at: &Location, message: impl Into<String>) -> ManifestError {
+    pub(super) fn error(&self, at: &Location, message: impl Into<String>) -> ManifestError {
         ManifestError {
             file: self.file.to_owned(),
             position: position(at),
@@ -89,6 +89,7 @@ impl Reader<'_> {
             rules: self.rules(spec.rules)?,
             ramp: spec.ramp.map(|ramp| self.ramp(ramp)).transpose()?,
             limits: limits(spec.limits),
+            notify: self.notify(spec.notify)?,
             name: name.value.clone(),
             text: text.to_owned(),
         })
@@ -343,7 +344,7 @@ fn limits(raw: raw::RawLimits) -> Limits {
 }
 
 /// The host and port of `HOST:PORT` or `[V6]:PORT`.
-fn host_port(text: &str) -> Option<(&str, u16)> {
+pub(super) fn host_port(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let plain = host
         .strip_prefix('[')
