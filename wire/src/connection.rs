@@ -6,6 +6,7 @@ mod commands;
 mod control;
 mod data;
 mod fields;
+mod lists;
 mod notice;
 mod pump;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use self::fields::Block;
+use self::lists::Lists;
 use self::notice::Notice;
 use crate::abuse::Abuse;
 use crate::error::{Breach, ConnectionError, ErrorCode, Rule};
@@ -23,7 +25,6 @@ use crate::event::{Cause, Event, StreamKey};
 use crate::flow::{DEFAULT_WINDOW, ReceiveWindow, SendWindow};
 use crate::frame::settings::{Push, Settings};
 use crate::frame::{self, FrameKind, Head};
-use crate::headers::HeaderList;
 use crate::hpack::decoder::Decoder;
 use crate::hpack::encoder::Encoder;
 use crate::input::{Frame, Input};
@@ -49,8 +50,8 @@ pub struct Connection {
     output: Output,
     decoder: Decoder,
     encoder: Encoder,
-    /// The fields that the current event lends.
-    list: HeaderList,
+    /// The fields that the current event lends, and some before them.
+    lists: Lists,
     /// A header block that goes on in CONTINUATION frames.
     block: Option<Block>,
     streams: Streams,
@@ -138,7 +139,7 @@ impl Connection {
             output,
             decoder: Decoder::new(limits.decoder_table_bytes as usize),
             encoder: Encoder::new(limits.encoder_table_bytes as usize, limits.strings),
-            list: HeaderList::new(),
+            lists: Lists::default(),
             block: None,
             streams: Streams::default(),
             line: VecDeque::new(),
@@ -177,7 +178,7 @@ impl Connection {
     /// output. The same error comes again from then on.
     pub fn poll_event(&mut self) -> Result<Option<Event<'_>>, ConnectionError> {
         match self.next_notice()? {
-            Some(notice) => Ok(Some(notice.into_event(&self.list))),
+            Some(notice) => Ok(Some(notice.into_event(self.lists.current()))),
             None => Ok(None),
         }
     }
@@ -220,7 +221,7 @@ impl Connection {
 
     /// Gives back memory that an idle connection does not need.
     pub fn trim(&mut self) {
-        self.list.trim();
+        self.lists = Lists::default();
         self.output.trim();
         self.streams.trim();
         self.line.shrink_to_fit();
@@ -320,9 +321,8 @@ impl Connection {
 
     /// Takes a stream out, and the credit that is held for it back.
     fn forget(&mut self, key: StreamKey) {
-        if let Some(stream) = self.streams.remove(key) {
-            self.credit_connection(stream.held);
-        }
+        let held = self.streams.remove(key);
+        self.credit_connection(held);
     }
 
     /// Takes a stream out if it is closed and its credit is released.

@@ -91,6 +91,12 @@ impl fmt::Debug for FieldRef<'_> {
 }
 
 impl HeaderList {
+    pub(crate) const NONE: Self = Self {
+        bytes: Vec::new(),
+        fields: Vec::new(),
+        size: 0,
+    };
+
     /// An empty list.
     pub fn new() -> Self {
         Self::default()
@@ -167,11 +173,6 @@ impl HeaderList {
         self.bytes.clear();
         self.fields.clear();
         self.size = 0;
-    }
-
-    /// Gives unused memory back.
-    pub(crate) fn trim(&mut self) {
-        *self = Self::default();
     }
 
     pub(crate) fn metas(&self) -> impl Iterator<Item = Meta> + '_ {

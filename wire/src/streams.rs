@@ -52,11 +52,20 @@ impl Streams {
         self.index.get(id).map(|slot| StreamKey { id, slot })
     }
 
-    pub(crate) fn remove(&mut self, key: StreamKey) -> Option<Stream> {
-        let stream = std::mem::take(self.get_mut(key)?);
+    /// Takes a stream out; gives the credit that was held for it.
+    pub(crate) fn remove(&mut self, key: StreamKey) -> u32 {
+        let Some(stream) = self.get_mut(key) else {
+            return 0;
+        };
+        let held = stream.held;
+        stream.id = 0;
+        // The rest is written over by the next stream; what is queued is let go now.
+        if !stream.queue.is_empty() {
+            stream.queue = Default::default();
+        }
         self.index.remove(key.id);
         self.free.push(key.slot);
-        Some(stream)
+        held
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (StreamKey, &mut Stream)> {

@@ -1,6 +1,7 @@
 //! HEADERS and CONTINUATION as they come (RFC 9113 sections 6.2, 6.10 and 8): blocks become lists,
 //! lists become requests, responses and trailers.
 
+use super::lists::Lists;
 use super::{Acknowledged, Connection, Leaving, Notice, Role};
 use crate::error::{Breach, Rule};
 use crate::event::{End, StreamKey};
@@ -97,12 +98,16 @@ impl Connection {
 
     fn on_block(&mut self, opening: Opening, block: &[u8]) -> Result<Option<Notice>, Breach> {
         let limit = self.limits.header_list_bytes as usize;
-        self.list.clear();
-        self.decoder.decode(block, &mut self.list, limit)?;
-        let size = if self.list.size_bytes() > limit {
-            Size::Cut
-        } else {
-            Size::Whole
+        let before = self.decoder.generation();
+        if !self.lists.recall(block, before) {
+            self.decoder.decode(block, self.lists.fresh(), limit)?;
+            if self.decoder.generation() == before {
+                self.lists.remember(block, before);
+            }
+        }
+        let size = match self.lists.current().size_bytes() > limit {
+            true => Size::Cut,
+            false => Size::Whole,
         };
         let Opening {
             stream: id, end, ..
@@ -144,7 +149,7 @@ impl Connection {
         if self.streams.len() >= self.limits.concurrent_streams as usize {
             return Err(Breach::Stream(Rule::StreamRefused));
         }
-        let shape = message::check(&self.list, Message::Request).map_err(Breach::Stream)?;
+        let shape = checked(&mut self.lists, Message::Request)?;
         let mut stream = self.new_stream(id);
         receive_head(&mut stream, shape, end).map_err(Breach::Stream)?;
         let stream = self.streams.insert(stream);
@@ -188,7 +193,7 @@ impl Connection {
             return Err(Breach::Stream(Rule::HeaderListTooLarge));
         }
         let notice = if stream.receive == Phase::Head {
-            let shape = message::check(&self.list, Message::Response).map_err(Breach::Stream)?;
+            let shape = checked(&mut self.lists, Message::Response)?;
             if shape.interim {
                 if end == End::Last {
                     return Err(Breach::Stream(Rule::InterimEnds));
@@ -202,7 +207,7 @@ impl Connection {
             if end == End::More {
                 return Err(Breach::Stream(Rule::TrailersNotLast));
             }
-            message::check(&self.list, Message::Trailers).map_err(Breach::Stream)?;
+            checked(&mut self.lists, Message::Trailers)?;
             if !stream.count_content(0, End::Last) {
                 return Err(Breach::Stream(Rule::ContentLength));
             }
@@ -214,6 +219,16 @@ impl Connection {
         }
         Ok(Some(notice))
     }
+}
+
+/// Checks the current list, unless that was done when the same block came before.
+fn checked(lists: &mut Lists, message: Message) -> Result<Shape, Breach> {
+    if let Some(shape) = lists.checked(message) {
+        return Ok(shape);
+    }
+    let shape = message::check(lists.current(), message).map_err(Breach::Stream)?;
+    lists.set_checked(message, shape);
+    Ok(shape)
 }
 
 /// Takes over what a head says of the content that follows it.

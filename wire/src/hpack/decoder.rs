@@ -30,6 +30,11 @@ impl Decoder {
         }
     }
 
+    /// Changes whenever the table does: a block means the same as long as this is the same.
+    pub(crate) fn generation(&self) -> u64 {
+        self.table.generation()
+    }
+
     /// Appends the fields of a whole block to `list`.
     ///
     /// Above `limit` bytes (as SETTINGS_MAX_HEADER_LIST_SIZE counts) fields are counted and

@@ -102,8 +102,7 @@ impl Finder {
                 return None;
             }
             if key == hash
-                && let Some(index) = table.index_of(serial as usize)
-                && let Some((bytes, meta)) = table.get(index)
+                && let Some((index, bytes, meta)) = table.at(serial as usize)
                 && same(bytes, meta.name_len as usize)
             {
                 return Some(index);

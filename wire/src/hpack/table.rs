@@ -14,6 +14,8 @@ pub(crate) struct Table {
     cut: usize,
     size: usize,
     limit: usize,
+    /// Counts changes.
+    generation: u64,
 }
 
 impl Table {
@@ -25,11 +27,16 @@ impl Table {
             cut: 0,
             size: 0,
             limit,
+            generation: 0,
         }
     }
 
     pub(crate) fn limit(&self) -> usize {
         self.limit
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     #[cfg(test)]
@@ -47,15 +54,17 @@ impl Table {
         Some((self.bytes_of(*field), field.meta))
     }
 
+    /// The live field with this serial number: its index, its bytes and what is known of it.
+    pub(crate) fn at(&self, serial: usize) -> Option<(usize, &[u8], &Meta)> {
+        let place = serial.checked_sub(self.cut)?.checked_sub(1)?;
+        let field = self.fields.get(place).filter(|_| place >= self.dead)?;
+        let index = self.fields.len().saturating_sub(place);
+        Some((index, self.bytes_of(*field), &field.meta))
+    }
+
     /// The serial number of the field that was inserted last; the first ever has 1.
     pub(crate) fn newest(&self) -> usize {
         self.cut.saturating_add(self.fields.len())
-    }
-
-    /// The index of the field with this serial number, unless it is evicted.
-    pub(crate) fn index_of(&self, serial: usize) -> Option<usize> {
-        let place = serial.checked_sub(self.cut)?.checked_sub(1)?;
-        (place >= self.dead).then(|| self.fields.len().saturating_sub(place))
     }
 
     /// The live fields with their serial numbers, oldest first.
@@ -70,6 +79,7 @@ impl Table {
 
     /// Inserts a field, evicting as many as need be: all of them if it does not fit at all.
     pub(crate) fn insert(&mut self, name: &[u8], value: &[u8], meta: Meta) {
+        self.generation = self.generation.wrapping_add(1);
         let size = meta.len().saturating_add(FIELD_OVERHEAD);
         self.evict_down_to(self.limit.saturating_sub(size));
         if size > self.limit {
@@ -85,6 +95,7 @@ impl Table {
 
     /// Sets the bound, and evicts what is above it.
     pub(crate) fn resize(&mut self, limit: usize) {
+        self.generation = self.generation.wrapping_add(1);
         self.limit = limit;
         self.evict_down_to(limit);
     }
@@ -143,14 +154,14 @@ mod tests {
             assert_eq!(table.newest(), round as usize + 1);
             let newest = format!("n{}", round % 10);
             assert_eq!(table.get(1).unwrap().0, newest.as_bytes());
-            assert_eq!(table.index_of(table.newest()), Some(1));
+            assert_eq!(table.at(table.newest()).map(|(index, ..)| index), Some(1));
             if round >= 3 {
                 assert_eq!(
                     table.get(3).unwrap().0,
                     format!("n{}", (round - 2) % 10).as_bytes()
                 );
                 assert!(table.get(4).is_none());
-                assert_eq!(table.index_of(table.newest() - 3), None);
+                assert_eq!(table.at(table.newest() - 3), None);
                 assert_eq!(table.live().count(), 3);
             }
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::frame::{ACK, END_HEADERS, END_STREAM};
+use crate::headers::HeaderList;
 
 /// Feeds the same frame again and again until the connection is over, or `most` times.
 fn flood(

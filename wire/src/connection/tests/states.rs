@@ -367,3 +367,33 @@ fn an_error_says_rule_frame_stream_and_code() {
         "a frame came on a stream that is idle: DATA on stream 7 (RFC 9113 5.1, PROTOCOL_ERROR)";
     assert_eq!(events, [expected]);
 }
+
+#[test]
+fn a_block_that_comes_again_means_what_the_table_says_now() {
+    let mut bench = Bench::server(Limits::default());
+    let insert = |value: u8| [&[0x83, 0x86, 0x84, 0x40, 3][..], b"x-a", &[1, value]].concat();
+    let mut call = |id, block: &[u8]| {
+        let input = bytes(FrameKind::HEADERS, END_HEADERS | END_STREAM, id, block);
+        let mut events = bench.feed(&input);
+        events
+            .pop()
+            .unwrap()
+            .split("x-a: ")
+            .nth(1)
+            .unwrap()
+            .to_owned()
+    };
+    let indexed = [0x83, 0x86, 0x84, 0xbe];
+    let got = [
+        call(1, &insert(b'1')),
+        call(3, &indexed),
+        call(5, &indexed),
+        call(7, &insert(b'2')),
+        call(9, &indexed),
+        call(11, &indexed),
+    ];
+    assert_eq!(
+        got,
+        ["1] end", "1] end", "1] end", "2] end", "2] end", "2] end"]
+    );
+}
