@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -270,8 +269,10 @@ def test_a_dockerfile_copies_what_is_there(dockerfile: str) -> None:
         assert (ROOT / source).exists(), f"{dockerfile} copies {source}, which isn't there"
         assert source not in ignored, f"{dockerfile} copies {source}, which is ignored"
     if "Cargo.toml" in copied:
-        workspace = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]
-        for member in workspace["members"]:
+        listed = (ROOT / "Cargo.toml").read_text().split("members = [")[1].split("]")[0]
+        members = re.findall(r'"([^"]+)"', listed)
+        assert "proto" in members
+        for member in members:
             assert member.split("/")[0] in copied, f"{dockerfile} lacks {member}"
 
 

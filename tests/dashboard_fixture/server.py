@@ -6,11 +6,11 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
+from typing_extensions import Self
 
 from dashboard_fixture.stories import STORIES, Story
 

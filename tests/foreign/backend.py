@@ -5,10 +5,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
 from harness import ROOT, Process
+from typing_extensions import Self
 
 from foreign.service import LEDGER
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import grpc
+from typing_extensions import Self
 
 from harness.paths import binary, script
 from harness.process import Process

@@ -5,10 +5,11 @@ import signal
 import subprocess
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
 from cutover import Operator
+from typing_extensions import Self
 
 from harness.manifest import Yaml, write
 from harness.metrics import Metrics, scrape

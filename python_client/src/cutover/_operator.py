@@ -12,9 +12,10 @@ import math
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import grpc
+from typing_extensions import Self
 
 from cutover import _aio, _sync, exceptions
 from cutover._config import Retry, Tls

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import CallbackOptions, Observation
+from typing_extensions import Self
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider

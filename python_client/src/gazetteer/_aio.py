@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
 from grpc import aio
+from typing_extensions import Self
 
 import cutover
 from gazetteer import _requests, exceptions

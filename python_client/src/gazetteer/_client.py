@@ -6,9 +6,10 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
+from typing_extensions import Self
 
 import cutover
 from gazetteer import _requests, exceptions

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+
+from typing_extensions import Self
 
 DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """What gRPC itself takes as the largest message unless told otherwise."""
@@ -181,4 +182,4 @@ def _seconds(text: str) -> float:
 def _log_level(text: str) -> int:
     if text not in _LOG_LEVELS:
         raise ValueError(f"must be one of {', '.join(_LOG_LEVELS)}")
-    return logging.getLevelNamesMapping()[text.upper()]
+    return int(getattr(logging, text.upper()))

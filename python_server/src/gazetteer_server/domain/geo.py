@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 from math import asin, cos, radians, sin, sqrt
-from typing import Self
+
+from typing_extensions import Self
 
 EARTH_RADIUS_M = 6371008.8
 """The mean radius of the Earth in metres."""
