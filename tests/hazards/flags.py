@@ -1,0 +1,47 @@
+"""What the comparison says against the candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cutover.v1 import operator_pb2 as pb
+
+_SAID = "yet the slowest"
+"""Of a latency gate that has proven a slow tail, though not at the quantile that it decides by."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One thing that is said: a field, an operation or a gate."""
+
+    subject: str
+    method: str
+    path: str
+    kind: str
+
+    def __str__(self) -> str:
+        if self.subject == "gate":
+            return f"gate {self.path} ({self.kind})"
+        return f"{self.method}: {self.path} ({self.kind})"
+
+
+def flags(report: pb.GetReportResponse) -> list[Flag]:
+    """All that a report says: its findings, and the gates that speak against the candidate."""
+    said = [
+        Flag(finding.subject, finding.method.rpartition("/")[2], finding.path, finding.kind)
+        for finding in report.findings
+    ]
+    gates = [gate for ramp in report.status.ramps for gate in ramp.verdict.gates]
+    for decision in report.decisions:
+        if decision.who == "ramp" and decision.action == "rollback":
+            gates += decision.verdict.gates
+    return [*said, *dict.fromkeys(_against(gates))]
+
+
+def _against(gates: Iterable[pb.Gate]) -> Iterable[Flag]:
+    for gate in gates:
+        if gate.verdict == pb.VERDICT_KIND_ROLLBACK:
+            yield Flag("gate", "", gate.name, "rollback")
+        elif gate.name == "latency" and _SAID in gate.reason:
+            yield Flag("gate", "", gate.name, "said")
