@@ -4,7 +4,8 @@
 //! A report's way through the modules: `sync` takes it, `ledger` counts it once, `verdict`
 //! judges the sum, `ramp` says what follows, `core` decides it, `shared` saves and pushes it.
 //! A span's way: `otlp` reads it, `pairing` finds its counterpart, `traces` counts what
-//! differs. The rest is `store`, `manifest_watch`, and `operator` for people and their tools.
+//! differs. The rest is `store`, `manifest_watch`, `deploys`, and for people and their tools
+//! `operator` and `notify`.
 
 mod clock;
 mod control;
@@ -13,9 +14,11 @@ mod deploys;
 mod driver;
 mod error;
 mod fingerprint;
+mod json;
 mod ledger;
 mod listener;
 mod manifest_watch;
+mod notify;
 mod operator;
 mod otlp;
 mod pairing;

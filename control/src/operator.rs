@@ -5,7 +5,6 @@ mod auth;
 mod dashboard;
 mod guard;
 mod http;
-mod json;
 mod metrics;
 mod watch;
 

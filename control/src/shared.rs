@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::core::{Core, Moment};
+use crate::notify::Notifier;
 use crate::otlp::Counters;
 use crate::pairing::Dropped;
 use crate::store::{Store, StoreError, save_change};
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) dropped_spans: Mutex<Dropped>,
     /// Places for streams of the state.
     pub(crate) watchers: Arc<Semaphore>,
+    /// Tells others about decisions.
+    pub(crate) notifier: Notifier,
     /// Ends every stream and task.
     pub(crate) shutdown: CancellationToken,
     /// The tasks that shutting down waits for.
@@ -47,6 +50,7 @@ impl Shared {
         store: Store,
         clock: Clock,
     ) -> Shared {
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         Shared {
             core: Mutex::new(core),
             store,
@@ -54,8 +58,9 @@ impl Shared {
             otlp: Arc::default(),
             dropped_spans: Mutex::default(),
             watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
-            shutdown: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            notifier: Notifier::new(tasks.clone(), shutdown.clone()),
+            shutdown,
+            tasks,
             tables: watch::Sender::new(table),
             changed: watch::Sender::new(0),
         }
@@ -100,7 +105,7 @@ impl Shared {
         let shared = self.clone();
         let task = self.tasks.spawn(async move {
             let at = shared.moment();
-            let (table, decisions, saved) = {
+            let (table, manifest, decisions, saved) = {
                 let mut core = shared.core();
                 let decisions = decide(&mut core, at)?;
                 if decisions.is_empty() {
@@ -111,7 +116,7 @@ impl Shared {
                 let change = core.change(decisions.clone());
                 // Handed over under the lock, so that changes are saved in their order.
                 let saved = shared.store.submit(move |c| save_change(c, &change));
-                (table, decisions, saved)
+                (table, core.manifest.clone(), decisions, saved)
             };
             let saved = match saved {
                 Ok(answer) => match tokio::time::timeout(SAVE_PATIENCE, answer).await {
@@ -125,10 +130,13 @@ impl Shared {
                 tracing::error!(%error, "a change is in force but not saved");
                 // A slow store still has it in its queue.
                 if !matches!(error, StoreError::Slow) {
-                    shared.core().not_saved(decisions);
+                    shared.core().not_saved(decisions.clone());
                 }
             }
             shared.push(table);
+            // Those that are saved have their ids.
+            let told = saved.as_ref().unwrap_or(&decisions);
+            shared.notifier.tell(&manifest, told);
             Ok(saved.map(|_| ()))
         });
         // The task is never aborted; if it panicked, the panic goes on here.

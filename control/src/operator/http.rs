@@ -17,8 +17,8 @@ use serde::Deserialize;
 use tonic::Status;
 use wire::operator_service_server::{OperatorService, OperatorServiceServer};
 
-use super::json::{JsonError, json};
 use super::{Operator, Token, dashboard, guard, metrics, watch};
+use crate::json::{JsonError, json};
 use crate::shared::Shared;
 
 /// Largest request an operator may send, bytes.

@@ -73,6 +73,8 @@ const TURNED_AWAY: Metric = (
     "cutover_exports_turned_away",
     "Exports answered with UNAVAILABLE",
 );
+const NOTIFIED: Metric = ("cutover_notifications_sent", "Notifications delivered");
+const NOT_NOTIFIED: Metric = ("cutover_notifications_dropped", "Notifications given up");
 const ARM_CPU: Metric = ("cutover_arm_cpu_seconds", "CPU used by the arm's processes");
 const ARM_MEMORY: Metric = (
     "cutover_arm_memory_bytes",
@@ -92,6 +94,11 @@ pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
         received: load(&shared.otlp.spans),
         rejected: load(&shared.otlp.rejected_spans),
         turned_away: load(&shared.otlp.turned_away),
+        notified: load(&shared.notifier.counters().sent),
+        not_notified: [
+            ("queue_full", load(&shared.notifier.counters().queue_full)),
+            ("failed", load(&shared.notifier.counters().failed)),
+        ],
         dropped: [
             ("evicted", dropped.evicted),
             ("over_trace_bound", dropped.over_trace_bound),
@@ -116,6 +123,8 @@ struct Scrape {
     received: u64,
     rejected: u64,
     turned_away: u64,
+    notified: u64,
+    not_notified: [(&'static str, u64); 2],
     dropped: [(&'static str, u64); 3],
 }
 
@@ -170,11 +179,14 @@ impl Collector for Scrape {
         counter(to, SPANS, vec![at(&[], self.received as f64)])?;
         counter(to, REJECTED, vec![at(&[], self.rejected as f64)])?;
         counter(to, TURNED_AWAY, vec![at(&[], self.turned_away as f64)])?;
-        let dropped = self
-            .dropped
-            .iter()
-            .map(|(why, n)| at(&[("reason", why)], *n as f64));
-        counter(to, DROPPED, dropped.collect())
+        let reasons = |of: &[(&'static str, u64)]| -> Vec<Point> {
+            of.iter()
+                .map(|(why, n)| at(&[("reason", why)], *n as f64))
+                .collect()
+        };
+        counter(to, NOTIFIED, vec![at(&[], self.notified as f64)])?;
+        counter(to, NOT_NOTIFIED, reasons(&self.not_notified))?;
+        counter(to, DROPPED, reasons(&self.dropped))
     }
 }
 

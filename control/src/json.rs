@@ -13,7 +13,7 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
 
 /// Why a message can't be shown.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum JsonError {
+pub(crate) enum JsonError {
     #[error("the descriptors lack {0}")]
     Unknown(&'static str),
     #[error("the message can't be decoded")]
@@ -23,7 +23,7 @@ pub(super) enum JsonError {
 }
 
 /// The JSON of a message of type `cutover.v1.{name}`, on one line.
-pub(super) fn json(name: &'static str, message: &impl Message) -> Result<String, JsonError> {
+pub(crate) fn json(name: &'static str, message: &impl Message) -> Result<String, JsonError> {
     let descriptor = POOL
         .get_message_by_name(&format!("cutover.v1.{name}"))
         .ok_or(JsonError::Unknown(name))?;
