@@ -289,6 +289,9 @@ impl Core {
         for run in self.ramps.values_mut() {
             run.state.windows = 1;
             run.open_window(totals.clone(), at.now);
+            // What was judged before says nothing about what comes.
+            run.verdict = wire::Verdict::default();
+            run.basis = None;
         }
     }
 
@@ -388,6 +391,9 @@ impl Core {
 
     /// Carries a transition's consequences out, and makes a line for the log of it.
     fn log(&mut self, scope: &str, who: &str, of: Transition, at: Moment) -> wire::Decision {
+        let run = self.ramps.get(scope);
+        let verdict = run.map(|run| run.verdict.clone());
+        let basis = run.and_then(|run| run.basis.as_ref().map(|basis| basis.to_wire(scope)));
         if of.evidence == Evidence::Restart {
             self.begin_epoch(at);
         }
@@ -397,10 +403,12 @@ impl Core {
         if let Some(run) = self.ramps.get_mut(scope) {
             run.open_window(totals, at.now);
             decision.phase = run.state.phase.into();
-            decision.verdict = Some(run.verdict.clone());
-            decision.basis = run.basis.as_ref().map(|basis| basis.to_wire(scope));
         }
-        decision
+        wire::Decision {
+            verdict,
+            basis,
+            ..decision
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod auth;
 mod dashboard;
+mod gate;
 mod guard;
 mod http;
 mod metrics;

@@ -26,16 +26,6 @@ pub(crate) fn status(core: &mut Core, at: Moment) -> wire::Status {
         .ramp
         .as_ref()
         .map_or(&[][..], |ramp| &ramp.steps);
-    let ramps = core.active_ramps().map(|(scope, run)| wire::RampStatus {
-        scope: scope.to_owned(),
-        phase: run.state.phase.into(),
-        step: run.state.step_number(),
-        weight_bp: run.state.weight(steps).bp().into(),
-        entered_unix_ms: run.state.entered_unix_ms,
-        hold_ms: i64::try_from(run.state.hold(steps).as_millis()).unwrap_or(i64::MAX),
-        verdict: Some(run.verdict.clone()),
-        reason: run.state.reason.clone(),
-    });
     let proxies = core
         .ledger
         .instances()
@@ -54,7 +44,7 @@ pub(crate) fn status(core: &mut Core, at: Moment) -> wire::Status {
         generation: core.generation,
         epoch: core.epoch,
         at_unix_ms: at.unix_ms,
-        ramps: ramps.collect(),
+        ramps: ramps(core),
         proxies: proxies.collect(),
         overrides: core.overrides.values().cloned().collect(),
         processes: core.processes.status(at.now),
@@ -62,6 +52,26 @@ pub(crate) fn status(core: &mut Core, at: Moment) -> wire::Status {
         steps_bp: steps.iter().map(|step| step.weight.bp().into()).collect(),
         methods,
     }
+}
+
+/// The ramps that apply now.
+pub(crate) fn ramps(core: &Core) -> Vec<wire::RampStatus> {
+    let steps = core
+        .manifest
+        .ramp
+        .as_ref()
+        .map_or(&[][..], |ramp| &ramp.steps);
+    let ramps = core.active_ramps().map(|(scope, run)| wire::RampStatus {
+        scope: scope.to_owned(),
+        phase: run.state.phase.into(),
+        step: run.state.step_number(),
+        weight_bp: run.state.weight(steps).bp().into(),
+        entered_unix_ms: run.state.entered_unix_ms,
+        hold_ms: i64::try_from(run.state.hold(steps).as_millis()).unwrap_or(i64::MAX),
+        verdict: Some(run.verdict.clone()),
+        reason: run.state.reason.clone(),
+    });
+    ramps.collect()
 }
 
 /// Quantiles of an arm's primary and shadow calls, over some methods.

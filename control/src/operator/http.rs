@@ -17,7 +17,7 @@ use serde::Deserialize;
 use tonic::Status;
 use wire::operator_service_server::{OperatorService, OperatorServiceServer};
 
-use super::{Operator, Token, dashboard, guard, metrics, watch};
+use super::{Operator, Token, dashboard, gate, guard, metrics, watch};
 use crate::json::{JsonError, json};
 use crate::shared::Shared;
 
@@ -37,9 +37,15 @@ pub(crate) fn router(shared: Arc<Shared>, token: Option<Token>) -> Router {
         .route("/api/traces", get(traces))
         .route("/api/decisions", get(decisions))
         .route("/api/report", get(report))
+        .route("/api/gate", get(gate::show))
         .with_state(operator);
     let open = Router::new()
         .route("/metrics", get(metrics::scrape))
+        .route("/gate/flagger", get(gate::flagger).post(gate::flagger))
+        .route(
+            "/gate/flagger/rollback",
+            get(gate::flagger_rollback).post(gate::flagger_rollback),
+        )
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(shared)

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod decisions;
+mod gate;
 mod notify;
 mod operator;
 mod otlp;
