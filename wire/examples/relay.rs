@@ -145,7 +145,7 @@ async fn drive(relay: &RefCell<Relay>, link: usize, socket: &TcpStream) {
 }
 
 struct Relay {
-    links: Vec<Option<Link>>,
+    links: Vec<Option<Box<Link>>>,
     upstreams: Vec<usize>,
     next: usize,
     answer: Bytes,
@@ -194,7 +194,7 @@ fn partner_of(partners: &[Option<Partner>], key: StreamKey) -> Option<Partner> {
 
 impl Relay {
     fn add(&mut self, engine: Connection) -> usize {
-        let link = Link::new(engine);
+        let link = Box::new(Link::new(engine));
         match self.links.iter().position(Option::is_none) {
             Some(free) => {
                 self.links[free] = Some(link);
@@ -383,7 +383,8 @@ impl Relay {
         let Some(link) = self.links[id].take() else {
             return;
         };
-        for partner in link.partners.into_iter().flatten() {
+        let Link { partners, wake, .. } = *link;
+        for partner in partners.into_iter().flatten() {
             if let Some(other) = self.links[partner.link].as_mut() {
                 let code = match other.engine.role() {
                     Role::Server => ErrorCode::INTERNAL_ERROR,
@@ -394,11 +395,10 @@ impl Relay {
             }
         }
         if let Some(engine) = replacement {
-            self.links[id] = Some(Link {
-                engine,
-                partners: Vec::new(),
-                wake: link.wake,
-            });
+            self.links[id] = Some(Box::new(Link {
+                wake,
+                ..Link::new(engine)
+            }));
         }
     }
 }

@@ -86,7 +86,13 @@ impl Encoder {
             return out.push(0x80 | meta.static_field);
         }
         match self.finder.find(&self.table, field) {
-            Found::Field(index) => integer::encode(out, 0x80, 7, index.saturating_add(STATIC)),
+            Found::Field(index) => {
+                // An index below 127 is one byte, and nearly all are.
+                match index.saturating_add(STATIC) {
+                    index @ ..127 => out.push(0x80 | index as u8),
+                    index => integer::encode(out, 0x80, 7, index),
+                }
+            }
             name if self.seen_before(meta.hash) && self.is_worth_inserting(field) => {
                 self.literal(field, 0x40, 6, name, out);
                 self.table.insert(field.name, field.value, meta);

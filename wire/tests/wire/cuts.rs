@@ -39,7 +39,7 @@ fn server() -> Connection {
 }
 
 /// A conversation that has everything in it.
-fn conversation() -> Vec<u8> {
+pub(crate) fn conversation() -> Vec<u8> {
     let mut frames = Frames::greeting();
     frames.request(1, &[("x-a", "1")], false);
     frames.padded_data(1, b"padded", 7, false);
@@ -80,7 +80,7 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
 
     #[test]
     fn mutated_bytes_give_the_same_events_however_they_are_cut(

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should panic")]
 
 mod cuts;
+mod differential;
 mod drive;
 mod frames;
 mod peer_client;
