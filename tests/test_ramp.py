@@ -141,6 +141,12 @@ def test_a_clean_candidate_goes_to_100_on_evidence(start: Start) -> None:
     moves = [(d.from_bp, d.to_bp) for d in reversed(decisions)]
     assert moves == [(0, 100), (100, 1_000), (1_000, 5_000), (5_000, 10_000)]
     assert all(decision.why for decision in decisions)
+    for decision in decisions:
+        explained = run_cutover(
+            "explain", str(decision.id), "--operator", stage.up.operator_address
+        )
+        assert explained.returncode == 0, explained.stdout + explained.stderr
+        assert "judged again from these counters: all" in explained.stdout
     assert seen[-1] == 10_000
     assert report.compared >= 50
     assert report.mismatched == 0
@@ -189,6 +195,10 @@ def test_a_bad_build_in_mid_ramp_is_rolled_back_at_once(start: Start) -> None:
         newest = operator.decisions()[0]
     assert (newest.action, newest.from_bp, newest.to_bp) == ("rollback", 1_000, 0)
     assert newest.why
+    explained = run_cutover("explain", str(newest.id), "--operator", stage.up.operator_address)
+    assert explained.returncode == 0, explained.stdout + explained.stderr
+    assert "NOT reproduced" not in explained.stdout
+    assert "differences seen last before it" in explained.stdout
     # The proxy goes by it: from now on the candidate answers nobody.
     with stage.up.operator() as operator:
         generation = operator.status().generation
