@@ -13,7 +13,7 @@ export CUTOVER_BIN         := $(CURDIR)/$(BIN)/cutover
 export GAZETTEER_DATABASE  := $(CURDIR)/$(DATABASE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python check bench build venv database stubs fmt clean
+.PHONY: help demo test test-rust test-python check bench hazards build venv database stubs fmt clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ check: $(VENV)/.ready ## Check formatting, lints, types, stubs and docs
 
 bench: build $(DATABASE) ## Measure both arms side by side, then the proxy
 	$(VENV)/bin/python bench/arms.py
+
+hazards: build $(DATABASE) ## Show after how many calls each porting hazard is caught
+	$(VENV)/bin/python tests/hazards/run.py
 
 build: $(VENV)/.ready ## Build everything in release mode
 	$(CARGO) build --release --workspace --bins --locked

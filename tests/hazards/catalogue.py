@@ -47,7 +47,7 @@ class Name:
 
     def __str__(self) -> str:
         if self.subject == "gate":
-            return f"gate {self.path.replace('|', ' or ')}"
+            return f"{self.methods}: gate {self.path.replace('|', ' or ')}"
         path = self.path.replace("\\", "").replace(".*", "…")
         kinds = "" if self.kinds == ".*" else f" ({self.kinds.replace('|', ' or ')})"
         return f"{self.methods.replace('|', ' or ')}: {path}{kinds}"
@@ -75,8 +75,8 @@ def _operation(method: str, path: str, kinds: str) -> Name:
     return Name("operation", method, path, kinds)
 
 
-def _gate(path: str) -> Name:
-    return Name("gate", ".*", path)
+def _gate(method: str, path: str) -> Name:
+    return Name("gate", method, path)
 
 
 _SEARCHED = _field("SearchPlaces", r"results.*")
@@ -102,7 +102,9 @@ HAZARDS = (
         "remainder-sign",
         [_field("GetPlace", r"place\.location\.(latitude|longitude)", "value")],
     ),
-    Hazard("narrow-population", [_field("Suggest", r"suggestions\[\]\.population", "value")]),
+    Hazard(
+        "narrow-population", [_field("SearchPlaces", r"results\[\]\.place\.population", "value")]
+    ),
     # Texts.
     Hazard("lower-casing", [_SEARCHED, _SUGGESTED]),
     Hazard("marks-kept", [_SEARCHED, _SUGGESTED]),
@@ -149,15 +151,15 @@ HAZARDS = (
     ),
     Hazard(
         "flaky",
-        [_gate("error_rate|paired_errors"), _field("GetPlace", _STATUS)],
+        [_gate("GetPlace", "error_rate|paired_errors"), _field("GetPlace", _STATUS)],
         Setup.ROUTED,
     ),
     Hazard(
         "seldom-flaky",
-        [_gate("error_rate|paired_errors"), _field("GetPlace", _STATUS)],
+        [_gate("GetPlace", "error_rate|paired_errors"), _field("GetPlace", _STATUS)],
         Setup.ROUTED,
     ),
-    Hazard("slow", [_gate("latency")], Setup.ROUTED),
-    Hazard("slow-tail", [_gate("latency")], Setup.ROUTED),
-    Hazard("leak", [_gate("memory")], Setup.ROUTED),
+    Hazard("slow", [_gate("FindNearest", "latency")], Setup.ROUTED),
+    Hazard("slow-tail", [_gate("FindNearest", "latency")], Setup.ROUTED),
+    Hazard("leak", [_gate(".*", "memory")], Setup.ROUTED),
 )

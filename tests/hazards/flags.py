@@ -22,7 +22,7 @@ class Flag:
 
     def __str__(self) -> str:
         if self.subject == "gate":
-            return f"gate {self.path} ({self.kind})"
+            return f"{self.method}: gate {self.path} ({self.kind})"
         return f"{self.method}: {self.path} ({self.kind})"
 
 
@@ -32,16 +32,18 @@ def flags(report: pb.GetReportResponse) -> list[Flag]:
         Flag(finding.subject, finding.method.rpartition("/")[2], finding.path, finding.kind)
         for finding in report.findings
     ]
-    gates = [gate for ramp in report.status.ramps for gate in ramp.verdict.gates]
+    judged = [(ramp.scope, ramp.verdict) for ramp in report.status.ramps]
     for decision in report.decisions:
         if decision.who == "ramp" and decision.action == "rollback":
-            gates += decision.verdict.gates
-    return [*said, *dict.fromkeys(_against(gates))]
+            judged.append((decision.scope, decision.verdict))
+    against = (flag for scope, verdict in judged for flag in _against(scope, verdict.gates))
+    return [*said, *dict.fromkeys(against)]
 
 
-def _against(gates: Iterable[pb.Gate]) -> Iterable[Flag]:
+def _against(scope: str, gates: Iterable[pb.Gate]) -> Iterable[Flag]:
+    method = scope.rpartition("/")[2]
     for gate in gates:
         if gate.verdict == pb.VERDICT_KIND_ROLLBACK:
-            yield Flag("gate", "", gate.name, "rollback")
+            yield Flag("gate", method, gate.name, "rollback")
         elif gate.name == "latency" and _SAID in gate.reason:
-            yield Flag("gate", "", gate.name, "said")
+            yield Flag("gate", method, gate.name, "said")

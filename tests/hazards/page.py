@@ -68,16 +68,21 @@ def markdown(hazards: Sequence[Outcome], clean: Sequence[Outcome], calls: int) -
 
 def as_expected(hazards: Sequence[Outcome], clean: Sequence[Outcome]) -> bool:
     """Whether every hazard was named and no clean run flagged."""
-    return all(one.named for one in hazards) and not any(one.caught for one in clean)
+    unharmed = not any(one.trouble for one in (*hazards, *clean))
+    return unharmed and all(one.named for one in hazards) and not any(one.caught for one in clean)
 
 
 def _word(outcome: Outcome) -> str:
+    if outcome.trouble:
+        return "FAILED"
     if outcome.named:
         return "caught"
     return "misnamed" if outcome.others else "MISSED"
 
 
 def _clean_word(outcome: Outcome) -> str:
+    if outcome.trouble:
+        return "FAILED"
     return "FLAGGED" if outcome.caught else "clean"
 
 
@@ -86,7 +91,7 @@ def _calls(outcome: Outcome) -> str:
 
 
 def _named(outcome: Outcome) -> str:
-    return outcome.named or "; ".join(outcome.others) or "–"
+    return outcome.named or outcome.trouble or "; ".join(outcome.others) or "–"
 
 
 def _code(words: str) -> str:

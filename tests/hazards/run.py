@@ -74,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _told(outcome: Outcome) -> str:
     if outcome.named:
         return f"caught after {outcome.calls:,} calls: {outcome.named}"
+    if outcome.trouble:
+        return f"FAILED: {outcome.trouble}"
     others = "; ".join(outcome.others)
     return f"MISSED in {outcome.calls:,} calls" + (f", yet there is {others}" if others else "")
 

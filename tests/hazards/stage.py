@@ -31,6 +31,10 @@ from harness.paths import copy_database
 MIRROR = {"percent": 100, "noisePercent": 5}
 NEVER = 1_000_000_000
 """So many calls no run has: the ramp stays where it is put, and only a guard can move it."""
+METHODS = 7
+ROUTED_BP = 5_000
+CLIENT_STREAMS = ("MeasureRoute", "Suggest")
+"""The proxy mirrors no call in which the client streams."""
 VISITED = 2_000
 """Places that were visited before the run."""
 PAIRS_S = 5.0
@@ -54,7 +58,7 @@ class Trial:
 
     def is_mirrored(self, method: str) -> bool:
         """Whether calls of a method reach both arms."""
-        return self._writes or method != "RecordVisit"
+        return method not in CLIENT_STREAMS and (self._writes or method != "RecordVisit")
 
     def flags(self) -> list[Flag]:
         """What is said against the candidate now."""
@@ -112,9 +116,7 @@ class Stage:
             up.operator() as operator,
         ):
             if setup is Setup.ROUTED:
-                operator.promote(why="the hazard needs calls that the candidate answers")
-                weight = operator.status().ramps[0].weight_bp
-                assert weight == 5_000, f"the weight is {weight} basis points"
+                _promote(operator)
             yield Trial(up.address, operator, setup is Setup.WRITES)
         shutil.rmtree(scratch)
 
@@ -164,10 +166,11 @@ def _manifest(legacy: Arm, candidate: Arm, setup: Setup) -> Yaml:
                 mirror=recorded,
                 compare={"ignore": ["visit_id", "visit_count"]},
             ),
-            rule(mirror=MIRROR),
+            # Named one by one, so that each has a ramp before its first call.
+            *(rule(SERVICE, method, mirror=MIRROR) for method in ("ListPlaces", *CLIENT_STREAMS)),
         ],
         ramp={
-            "scope": "service",
+            "scope": "method",
             "interval": "100ms",
             "steps": [{"weight": 50, "hold": "1h"}, {"weight": 100}],
             "gates": {
@@ -180,6 +183,14 @@ def _manifest(legacy: Arm, candidate: Arm, setup: Setup) -> Yaml:
             "onFailure": "rollback",
         },
     )
+
+
+def _promote(operator: Operator) -> None:
+    wait_until(lambda: len(operator.status().ramps) == METHODS, what="a ramp for each method")
+    for ramp in operator.status().ramps:
+        operator.promote(scope=ramp.scope, why="the hazard needs calls that the candidate answers")
+    weights = {ramp.weight_bp for ramp in operator.status().ramps}
+    assert weights == {ROUTED_BP}, f"the weights are {weights} basis points"
 
 
 def _visit(database: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
 from callers import Callers
 from calls import Calls
 from catalogue import Hazard, Setup
+from cutover import CutoverError
 from flags import Flag
 from stage import Stage, Trial
 
@@ -39,6 +41,10 @@ class Outcome:
     """Pairs of answers compared."""
     traces: int = 0
     """Pairs of traces compared."""
+    by_status: dict[str, int] = field(default_factory=dict)
+    """What callers saw."""
+    trouble: str = ""
+    """Why the run could not be finished, or empty."""
 
     @property
     def caught(self) -> bool:
@@ -57,7 +63,7 @@ def try_hazard(stage: Stage, hazard: Hazard, *, calls: int, say: Say) -> Outcome
         return bool(right)
 
     traces = any(name.subject == "operation" for name in hazard.expected)
-    with stage.trial(hazard.name, hazard.setup) as trial:
+    with _in_trouble(outcome), stage.trial(hazard.name, hazard.setup) as trial:
         _run(stage, trial, hazard.setup, outcome, calls, traces, SEED, is_named, say)
     return outcome
 
@@ -71,10 +77,19 @@ def try_clean(stage: Stage, number: int, *, calls: int, say: Say) -> Outcome:
         outcome.others = [str(flag) for flag in flags]
         return bool(flags)
 
-    with stage.trial(None, setup) as trial:
+    with _in_trouble(outcome), stage.trial(None, setup) as trial:
         seed = SEED + 1 + number
         _run(stage, trial, setup, outcome, calls, False, seed, is_flagged, say)
     return outcome
+
+
+@contextmanager
+def _in_trouble(outcome: Outcome) -> Iterator[None]:
+    """One run that can't be finished does not end the others."""
+    try:
+        yield
+    except (AssertionError, CutoverError) as error:
+        outcome.trouble = str(error).splitlines()[0]
 
 
 def _run(
@@ -102,6 +117,7 @@ def _run(
             # Traces take seconds to come to rest; those of the last batch are waited for always.
             trial.settle(mirrored, traces=traces or outcome.calls == calls)
             over = is_over(trial.flags())
+            outcome.by_status = dict(callers.by_status)
             outcome.seconds = time.monotonic() - began
             outcome.pairs, outcome.traces = trial.compared()
             if over:

@@ -1,6 +1,6 @@
 //! What answers don't show: other statements, other writes, other times.
 
-use cutover_proto::gazetteer::v1::GetPlaceResponse;
+use cutover_proto::gazetteer::v1::{GetPlaceResponse, RecordVisitRequest, RecordVisitResponse};
 use gazetteer_server::domain::place::PlaceId;
 use gazetteer_server::errors;
 use gazetteer_server::service::Gazetteer;
@@ -8,6 +8,7 @@ use gazetteer_server::store::{PlaceRecord, SELECT_NAMES, Session, Statement, Sto
 use tonic::Status;
 
 use crate::hazard::{Hazard, Hazards};
+use crate::service::MAX_VISITOR_CHARS;
 
 const SELECT_NAME: Statement = Statement::new(
     "SELECT",
@@ -58,6 +59,29 @@ pub(crate) fn place(
     record
         .map(Into::into)
         .ok_or_else(|| errors::place_not_found(id))
+}
+
+/// The answer to a visit as if it had been written; `None` where none would be.
+pub(crate) fn unwritten_visit(
+    gazetteer: &Gazetteer,
+    request: &RecordVisitRequest,
+) -> Result<Option<RecordVisitResponse>, Status> {
+    let is_good = (1..=MAX_VISITOR_CHARS).contains(&request.visitor.chars().count());
+    let Some(id) = PlaceId::new(request.place_id).filter(|_| is_good) else {
+        return Ok(None);
+    };
+    let read = gazetteer.store().read(move |session| {
+        let count = match session.place(id)? {
+            Some(_) => Some(session.visit_count(id)?),
+            None => None,
+        };
+        Ok(count)
+    });
+    let count = read.map_err(|_| errors::database_unavailable())?;
+    Ok(count.map(|count| RecordVisitResponse {
+        visit_id: count + 1,
+        visit_count: count + 1,
+    }))
 }
 
 fn names_one_by_one(session: &Session<'_>, id: PlaceId) -> Result<Vec<String>, StoreError> {

@@ -17,6 +17,12 @@ pub(crate) enum Hazard {
     SinglePrecision,
     /// FindNearest, MeasureRoute: the sphere's radius is 6,371,000 m.
     RoundRadius,
+    /// MeasureRoute: legs are summed from the last to the first.
+    SumBackwards,
+    /// GetPlace: coordinates are put together from degrees and rest, whose sign is lost.
+    RemainderSign,
+    /// SearchPlaces: populations are kept in 24 bits.
+    NarrowPopulation,
 
     // Texts.
     /// SearchPlaces, Suggest: queries are lower-cased instead of case folded (ß, final sigma).
@@ -37,6 +43,8 @@ pub(crate) enum Hazard {
     OneTooFew,
     /// GetPlace: alternate names are sorted.
     NamesSorted,
+    /// GetPlace: alternate names come out of a set, in its order.
+    NamesFromASet,
 
     // Fields.
     /// SearchPlaces: an unset min_similarity counts as the least.
@@ -85,10 +93,18 @@ pub(crate) enum Hazard {
     VisitsReadToCount,
     /// RecordVisit: the visit is written twice.
     DoubleWrite,
+    /// RecordVisit: the visit is answered, but not written.
+    WriteMissing,
     /// GetPlace: every 50th call fails with UNAVAILABLE.
     Flaky,
+    /// GetPlace: every 200th call fails with UNAVAILABLE.
+    SeldomFlaky,
     /// FindNearest: 20 ms slower.
     Slow,
+    /// FindNearest: every 100th call takes 300 ms more.
+    SlowTail,
+    /// SearchPlaces: each call leaves 16 KiB behind.
+    Leak,
 }
 
 impl Hazard {

@@ -15,11 +15,15 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use crate::hazard::{Hazard, Hazards};
 use crate::{effects, fields, numbers, order, statuses, streams, texts};
 
-const MAX_VISITOR_CHARS: usize = 128;
+pub(crate) const MAX_VISITOR_CHARS: usize = 128;
 const MAX_RESULTS: i32 = 100;
 const DEFAULT_RESULTS: usize = 10;
 const FLAKY_EVERY: u64 = 50;
+const SELDOM_FLAKY_EVERY: u64 = 200;
 const SLOWER_BY: Duration = Duration::from_millis(20);
+const SLOW_EVERY: u64 = 100;
+const SLOW_TAIL: Duration = Duration::from_millis(300);
+const LEAK_BYTES: usize = 16 << 10;
 
 /// The gazetteer with hazards.
 #[derive(Debug)]
@@ -27,6 +31,7 @@ pub(crate) struct Broken {
     inner: Gazetteer,
     hazards: Arc<Hazards>,
     places_asked_for: AtomicU64,
+    positions_asked_for: AtomicU64,
 }
 
 impl Broken {
@@ -35,12 +40,14 @@ impl Broken {
             inner,
             hazards: Arc::new(hazards),
             places_asked_for: AtomicU64::new(0),
+            positions_asked_for: AtomicU64::new(0),
         }
     }
 
     async fn place(&self, request: pb::GetPlaceRequest) -> Result<pb::GetPlaceResponse, Status> {
         let call = self.places_asked_for.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.hazards.has(Hazard::Flaky) && call.is_multiple_of(FLAKY_EVERY) {
+        let fails = |hazard, every| self.hazards.has(hazard) && call.is_multiple_of(every);
+        if fails(Hazard::Flaky, FLAKY_EVERY) || fails(Hazard::SeldomFlaky, SELDOM_FLAKY_EVERY) {
             return Err(errors::database_unavailable());
         }
         let mut response = match PlaceId::new(request.id) {
@@ -58,6 +65,9 @@ impl Broken {
         mut request: pb::SearchPlacesRequest,
     ) -> Result<pb::SearchPlacesResponse, Status> {
         let hazards = &self.hazards;
+        if hazards.has(Hazard::Leak) {
+            vec![1_u8; LEAK_BYTES].leak();
+        }
         texts::check_bytes(hazards, "query", &request.query, MAX_QUERY_CHARS)?;
         texts::spoil_query(hazards, &mut request.query);
         texts::spoil_country(hazards, &mut request.country_code);
@@ -78,6 +88,10 @@ impl Broken {
         let hazards = &self.hazards;
         if hazards.has(Hazard::Slow) {
             tokio::time::sleep(SLOWER_BY).await;
+        }
+        let call = self.positions_asked_for.fetch_add(1, Ordering::Relaxed) + 1;
+        if hazards.has(Hazard::SlowTail) && call.is_multiple_of(SLOW_EVERY) {
+            tokio::time::sleep(SLOW_TAIL).await;
         }
         fields::spoil_nearest(hazards, &mut request);
         let limit = order::effective_limit(request.limit, DEFAULT_RESULTS);
@@ -112,6 +126,11 @@ impl Broken {
             &request.visitor,
             MAX_VISITOR_CHARS,
         )?;
+        if self.hazards.has(Hazard::WriteMissing)
+            && let Some(response) = effects::unwritten_visit(&self.inner, &request)?
+        {
+            return Ok(response);
+        }
         let response = self.inner.visit(request.clone()).await?;
         if self.hazards.has(Hazard::DoubleWrite) {
             self.inner.visit(request).await?;

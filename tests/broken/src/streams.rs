@@ -60,6 +60,13 @@ pub(crate) async fn measure(
     hazards: &Hazards,
     points: Streaming<pb::MeasureRouteRequest>,
 ) -> Result<pb::MeasureRouteResponse, Status> {
+    if hazards.has(Hazard::SumBackwards) {
+        let mut points: Vec<_> = points.take(MAX_KEPT_POINTS).collect().await;
+        let mut route = gazetteer.measure(stream::iter(points.clone())).await?;
+        points.reverse();
+        route.distance_m = gazetteer.measure(stream::iter(points)).await?.distance_m;
+        return Ok(route);
+    }
     if hazards.has(Hazard::LateError) {
         let points: Vec<_> = points.take(MAX_KEPT_POINTS).collect().await;
         return gazetteer.measure(stream::iter(points)).await;
