@@ -128,7 +128,7 @@ rules! {
     BlockInterrupted, PROTOCOL_ERROR, "RFC 9113 6.10", "another frame came within a header block";
     StrayContinuation, PROTOCOL_ERROR, "RFC 9113 6.10", "a CONTINUATION has no header block";
     SettingValue, PROTOCOL_ERROR, "RFC 9113 6.5.2", "a setting's value is out of its range";
-    SettingWindow, FLOW_CONTROL_ERROR, "RFC 9113 6.5.2", "SETTINGS_INITIAL_WINDOW_SIZE is above 2^31-1";
+    SettingWindow, FLOW_CONTROL_ERROR, "RFC 9113 6.5.2", "the initial window is above 2^31-1";
     ZeroIncrement, PROTOCOL_ERROR, "RFC 9113 6.9", "a WINDOW_UPDATE adds nothing";
     WindowOverflow, FLOW_CONTROL_ERROR, "RFC 9113 6.9.1", "a window grew above 2^31-1";
     WindowExceeded, FLOW_CONTROL_ERROR, "RFC 9113 6.9", "more data came than the window allowed";
@@ -151,11 +151,11 @@ rules! {
     TrailersNotLast, PROTOCOL_ERROR, "RFC 9113 8.1", "trailers do not end the stream";
     InterimEnds, PROTOCOL_ERROR, "RFC 9113 8.1", "an informational response ends the stream";
     HeaderListTooLarge, ENHANCE_YOUR_CALM, "limit header_list_bytes", "a header list is too large";
-    HeaderBlockTooLarge, ENHANCE_YOUR_CALM, "limit header_block_bytes", "a header block is too large";
-    ContinuationFlood, ENHANCE_YOUR_CALM, "limit continuations", "a header block has too many frames";
+    HeaderBlockTooLarge, ENHANCE_YOUR_CALM, "limit header_block_bytes", "a header block is large";
+    ContinuationFlood, ENHANCE_YOUR_CALM, "limit continuations", "too many CONTINUATION frames";
     EmptyDataFlood, ENHANCE_YOUR_CALM, "limit empty_data", "too many empty DATA frames";
-    UnreadDataFlood, ENHANCE_YOUR_CALM, "limit unread_small_data", "too many small unread DATA frames";
-    PrematureResetFlood, ENHANCE_YOUR_CALM, "limit premature_resets", "too many streams reset before an answer";
+    UnreadDataFlood, ENHANCE_YOUR_CALM, "limit unread_small_data", "too much small unread DATA";
+    PrematureResetFlood, ENHANCE_YOUR_CALM, "limit premature_resets", "too many early resets";
     ResetFlood, ENHANCE_YOUR_CALM, "limit resets", "too many streams reset";
     ProvokedResetFlood, ENHANCE_YOUR_CALM, "limit provoked_resets", "too many streams broke a rule";
     RefusedFlood, ENHANCE_YOUR_CALM, "limit refused", "too many streams over the maximum";
@@ -166,7 +166,7 @@ rules! {
     PriorityFlood, ENHANCE_YOUR_CALM, "limit priorities", "too many PRIORITY frames";
     GoAwayFlood, ENHANCE_YOUR_CALM, "limit goaways", "too many GOAWAY frames";
     UnknownFlood, ENHANCE_YOUR_CALM, "limit unknown_frames", "too many frames of unknown kinds";
-    RepliesUnread, ENHANCE_YOUR_CALM, "limit queued_replies", "the peer asks without reading replies";
+    RepliesUnread, ENHANCE_YOUR_CALM, "limit queued_replies", "the peer reads no replies";
 }
 
 /// The connection is over: which rule was broken, by which frame, on which stream.

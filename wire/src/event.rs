@@ -7,9 +7,9 @@ use crate::headers::HeaderList;
 
 /// A stream of one connection, as events name it and commands want it.
 ///
-/// `slot` is dense and small: a caller keeps what it knows of its streams in a `Vec` by slot. A slot
-/// is used again after its stream is over; a key is not, so a command with an old key is answered
-/// with [`CommandError::Gone`](crate::CommandError::Gone) and reaches no other stream.
+/// `slot` is dense and small: a caller keeps what it knows of its streams in a `Vec` by slot. A
+/// slot is used again after its stream is over; a key is not, so a command with an old key is
+/// answered with [`CommandError::Gone`](crate::CommandError::Gone) and reaches no other stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamKey {
     /// The stream's number on the wire.
@@ -50,8 +50,9 @@ pub enum Event<'a> {
         /// The fields.
         headers: &'a HeaderList,
     },
-    /// A request whose header list is larger than [`Limits::header_list_bytes`](crate::Limits::header_list_bytes).
-    /// The stream is open, and waits to be answered or reset.
+    /// A request whose header list is larger than
+    /// [`Limits::header_list_bytes`](crate::Limits::header_list_bytes). The stream is open, and
+    /// waits to be answered or reset.
     TooLarge {
         /// The stream.
         stream: StreamKey,

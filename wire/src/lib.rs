@@ -1,21 +1,22 @@
 //! HTTP/2 (RFC 9113) and HPACK (RFC 7541) for relays, without I/O.
 //!
-//! A [`Connection`] is one end of a connection, as a server or as a client. It opens no socket, reads no
-//! clock and starts no thread:
+//! A [`Connection`] is one end of a connection, as a server or as a client. It opens no socket,
+//! reads no clock and starts no thread:
 //!
 //! ```text
-//! bytes read ──▶ receive() ─▶ poll_event() ──▶ events      commands ──▶ output() ──▶ bytes to write
+//! bytes read ──▶ receive() ─▶ poll_event() ──▶ events    commands ──▶ output() ──▶ bytes to write
 //! ```
 //!
-//! A turn of whoever owns the socket is: read once, [`Connection::receive`], [`Connection::poll_event`]
-//! until it gives `None`, write what is in [`Connection::output`] once, and poll again if commands or
-//! the write may have set something free. A relay owns two kinds of connections and carries the events of one
-//! over as commands to the other; `examples/relay.rs` shows it whole.
+//! A turn of whoever owns the socket is: read once, [`Connection::receive`],
+//! [`Connection::poll_event`] until it gives `None`, write what is in [`Connection::output`] once,
+//! and poll again if commands or the write may have set something free. A relay owns two kinds of
+//! connections and carries the events of one over as commands to the other; `examples/relay.rs`
+//! shows it whole.
 //!
-//! **Back-pressure.** Data is taken over as far as the peer's windows and
-//! [`Limits::output_bytes`] let it out; the rest is queued, and [`Event::Sent`] tells when it left. A relay
-//! calls [`Connection::release`] on the source for exactly what left the sink, so that a slow
-//! reader stops the sender, and no more than a window is ever held for a stream.
+//! **Back-pressure.** Data is taken over as far as the peer's windows and [`Limits::output_bytes`]
+//! let it out; the rest is queued, and [`Event::Sent`] tells when it left. A relay calls
+//! [`Connection::release`] on the source for exactly what left the sink, so that a slow reader
+//! stops the sender, and no more than a window is ever held for a stream.
 //!
 //! **Floods.** Every bound has a name in [`Limits`], every breach one in [`Rule`].
 //!

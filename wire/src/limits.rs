@@ -25,8 +25,8 @@ pub struct Limits {
     /// The largest payload that the peer may send in a frame; default 16,384, at most 2^24-1. A
     /// frame cut in two by a read is held until it is whole.
     pub frame_bytes: u32,
-    /// The largest header list, as RFC 9113 section 6.5.2 counts; default 16 KiB. A larger request is
-    /// handed over cut, to be answered; larger responses and trailers reset their stream.
+    /// The largest header list, as RFC 9113 section 6.5.2 counts; default 16 KiB. A larger request
+    /// is handed over cut, to be answered; larger responses and trailers reset their stream.
     pub header_list_bytes: u32,
     /// The largest compressed header block; default 128 KiB. More ends the connection.
     pub header_block_bytes: u32,
@@ -39,8 +39,8 @@ pub struct Limits {
     /// How the encoder writes strings.
     pub strings: Strings,
     /// Bytes queued on a stream because no window was open; default 1 MiB. To a command that would
-    /// queue more the answer is [`CommandError::QueueFull`](crate::CommandError::QueueFull): a relay that
-    /// releases credit as bytes go out never comes near.
+    /// queue more the answer is [`CommandError::QueueFull`](crate::CommandError::QueueFull): a
+    /// relay that releases credit as bytes go out never comes near.
     pub queue_bytes: usize,
     /// Output not yet written, above which no DATA is added to it; default 128 KiB.
     pub output_bytes: usize,

@@ -170,8 +170,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends a stream before its time, and drops what is queued for it. Does nothing to a stream that
-    /// is gone.
+    /// Ends a stream before its time, and drops what is queued for it. Does nothing to a stream
+    /// that is gone.
     pub fn reset(&mut self, key: StreamKey, code: ErrorCode) {
         let Some(stream) = self.streams.get_mut(key) else {
             return;

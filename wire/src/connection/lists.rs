@@ -1,5 +1,5 @@
-//! The header lists of the latest blocks. Responses and trailers repeat byte for byte once the HPACK
-//! table is warm; a block that comes again, with the table as it was, has its list already.
+//! The header lists of the latest blocks. Responses and trailers repeat byte for byte once the
+//! HPACK table is warm; a block that comes again, with the table as it was, has its list already.
 
 use crate::headers::HeaderList;
 use crate::headers::message::{Message, Shape};

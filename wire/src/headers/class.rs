@@ -3,8 +3,8 @@
 
 use crate::hpack::static_table;
 
-/// Whether every byte is in a set; a macro because closures cannot be called in `const fn`. It looks
-/// at every byte in any case, so the compiler may look at many at once.
+/// Whether every byte is in a set; a macro because closures cannot be called in `const fn`. It
+/// looks at every byte in any case, so the compiler may look at many at once.
 macro_rules! all {
     ($bytes:expr, $set:pat) => {{
         let mut rest = $bytes;

@@ -109,7 +109,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_hash_map(steps in prop::collection::vec((0u32..64, any::<bool>()), 0..400)) {
+        fn agrees_with_a_hash_map(
+            steps in prop::collection::vec((0u32..64, any::<bool>()), 0..400),
+        ) {
             let mut index = Index::default();
             let mut model = HashMap::new();
             for (step, (number, insert)) in steps.into_iter().enumerate() {
