@@ -57,6 +57,8 @@ pub(crate) struct Assessed {
 pub(crate) struct Basis {
     gates: Gates,
     weight: Weight,
+    /// Which window the counters are from; 0 for the whole epoch.
+    window: u64,
     /// Of all methods together; mismatches without noise, and fields left out.
     counters: MethodTally,
 }
@@ -64,7 +66,7 @@ pub(crate) struct Basis {
 /// The verdict on a ramp.
 pub(crate) fn assess(question: &Question) -> Assessed {
     let alpha = 1.0 - question.gates.confidence;
-    let ask = |tallies: &[MethodTally], bound, alpha: f64| {
+    let ask = |tallies: &[MethodTally], window, bound, alpha: f64| {
         let mut counters = MethodTally::default();
         for tally in tallies {
             let mismatched = mismatched(&tally.pairs, bound, alpha);
@@ -76,6 +78,7 @@ pub(crate) fn assess(question: &Question) -> Assessed {
                 ..question.gates
             },
             weight: question.weight,
+            window,
             counters,
         };
         Assessed {
@@ -86,18 +89,19 @@ pub(crate) fn assess(question: &Question) -> Assessed {
     let k = question.window.max(1) as f64;
     let recent = ask(
         &question.recent,
+        question.window.max(1),
         Bound::Fewest,
         alpha / 2.0 * 6.0 / (PI * PI * k * k),
     );
     if recent.verdict.kind == VerdictKind::Rollback {
         return recent;
     }
-    let mut whole = ask(&question.whole, Bound::Fewest, alpha / 2.0);
+    let mut whole = ask(&question.whole, 0, Bound::Fewest, alpha / 2.0);
     if whole.verdict.kind == VerdictKind::Rollback {
         return whole;
     }
     // What remains is advancing, with all of alpha: a rollback at that level is none.
-    let advance = ask(&question.whole, Bound::Most, alpha);
+    let advance = ask(&question.whole, 0, Bound::Most, alpha);
     match advance.verdict.kind {
         VerdictKind::Rollback => {
             whole.verdict.kind = VerdictKind::Wait;
@@ -119,6 +123,7 @@ impl Basis {
                 confidence: self.gates.confidence,
             }),
             weight_bp: self.weight.bp().into(),
+            window: self.window,
             evidence: Some(self.counters.to_wire(scope)),
         }
     }
@@ -315,7 +320,9 @@ mod tests {
     fn a_bad_build_is_not_hidden_behind_a_long_clean_history() {
         let clean = verdict(tally(1_000_000, 100), tally(200, 0));
         assert_ne!(clean.kind, VerdictKind::Rollback);
-        let verdict = verdict(tally(1_000_000, 100), tally(200, 100));
+        let assessed = assess(&question(tally(1_000_000, 100), tally(200, 100)));
+        assert_eq!(assessed.basis.window, 3, "the recent window decided");
+        let verdict = assessed.verdict;
         assert_eq!(verdict.kind, VerdictKind::Rollback, "{verdict:?}");
     }
 

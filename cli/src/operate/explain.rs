@@ -146,7 +146,12 @@ fn summary(gates: &[Again]) -> String {
 
 /// The counters, and what was asked of them.
 fn basis(basis: &Basis) -> String {
-    let mut out = format!("\ndrawn from, at weight {}\n", percent(basis.weight_bp));
+    let what = match basis.window {
+        0 => "all evidence of the epoch".to_owned(),
+        window => format!("the recent evidence of window {window}"),
+    };
+    let weight = percent(basis.weight_bp);
+    let mut out = format!("\ndrawn from {what}, judged at weight {weight}\n");
     if let Some(gates) = &basis.gates {
         let p99 = gates
             .p99_ratio

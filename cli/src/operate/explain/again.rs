@@ -74,7 +74,7 @@ impl Again {
     pub(super) fn words(&self) -> String {
         match (&self.recorded, &self.now, self.deviates()) {
             (_, Some(now), false) => match now.log_e {
-                Some(log_e) => format!("reproduced: e = {:.4}, ln e = {log_e:.6}", log_e.exp()),
+                Some(log_e) => format!("reproduced: e = {:.4e}, ln e = {log_e:.6}", log_e.exp()),
                 None => "reproduced".to_owned(),
             },
             (Some(recorded), Some(now), true) => format!(
@@ -220,6 +220,7 @@ mod tests {
             basis: Some(Basis {
                 gates: Some(settings),
                 weight_bp: 0,
+                window: 0,
                 evidence: Some(wire::MethodReport {
                     pairs: Some(pairs),
                     ..Default::default()

@@ -1306,8 +1306,11 @@ class Basis(_message.Message):
     GATES_FIELD_NUMBER: _builtins.int
     WEIGHT_BP_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
     weight_bp: _builtins.int
     """The weight that was in force, basis points."""
+    window: _builtins.int
+    """Which window of recent evidence the counters are from, from 1; 0 for all since the epoch began."""
     @_builtins.property
     def gates(self) -> Global___GateSettings:
         """What was asked."""
@@ -1324,10 +1327,11 @@ class Basis(_message.Message):
         gates: Global___GateSettings | None = ...,
         weight_bp: _builtins.int = ...,
         evidence: _control_plane_pb2.MethodReport | None = ...,
+        window: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "gates", b"gates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "gates", b"gates", "weight_bp", b"weight_bp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "gates", b"gates", "weight_bp", b"weight_bp", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
