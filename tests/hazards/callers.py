@@ -11,8 +11,8 @@ from typing import Self
 import grpc
 from calls import SERVICE, Call
 
-AT_ONCE = 12
-"""Calls under way at most."""
+AT_ONCE = 4
+"""Calls under way at most: more would only wait for a core, and times would say how long."""
 DEADLINE_S = 20.0
 PATIENCE_S = 1.0
 """How long a caller that holds its stream open waits for the answer before it ends it."""

@@ -3,7 +3,7 @@
 Most are those of the agreement tests: names in all scripts with typing errors, real positions, one
 value in sixteen at or beyond a limit. The rest is what certain hazards need and chance brings
 seldom: letters that fold in their own way, ties, cities of many millions, places in the south and
-west, routes that end in a bad point while the caller goes on.
+west, names that a place has twice, routes that end in a bad point while the caller goes on.
 """
 
 from __future__ import annotations
@@ -79,7 +79,13 @@ class Calls:
             self._southwest = connection.execute(
                 "SELECT id FROM places WHERE latitude < 0 OR longitude < 0"
             ).fetchall()
-            self._visited = connection.execute("SELECT DISTINCT place_id FROM visits").fetchall()
+            self._twice = connection.execute(
+                "SELECT DISTINCT place_id FROM names "
+                "GROUP BY place_id, name HAVING count(*) > 1 ORDER BY place_id"
+            ).fetchall()
+            self._visited = connection.execute(
+                "SELECT DISTINCT place_id FROM visits ORDER BY place_id"
+            ).fetchall()
 
     def __iter__(self) -> Iterator[Call]:
         """Makes one after the other."""
@@ -109,9 +115,8 @@ class Calls:
                 yield Call(method, usual[method](), user)
 
     def _get(self) -> list[bytes]:
-        (place,) = self._random.choice(
-            self._visited if self._visited and self._random.random() < 0.5 else self._southwest
-        )
+        pools = [pool for pool in (self._visited, self._southwest, self._twice) if pool]
+        (place,) = self._random.choice(self._random.choice(pools))
         return [pb.GetPlaceRequest(id=place).SerializeToString()]
 
     def _search(self) -> list[bytes]:

@@ -140,6 +140,8 @@ def _manifest(legacy: Arm, candidate: Arm, setup: Setup) -> Yaml:
     # Where both arms record visits, what they count differs by itself.
     counted = {"ignore": ["visit_count"]} if writes else {}
     recorded = MIRROR | ({"acceptSideEffects": True} if writes else {})
+    # Times are judged where the arms share the callers: a shadow waits while the primary works.
+    latency = {"latency": {"p99Ratio": 1.0}} if setup is Setup.ROUTED else {}
     return manifest(
         legacy.url,
         candidate.url,
@@ -177,8 +179,8 @@ def _manifest(legacy: Arm, candidate: Arm, setup: Setup) -> Yaml:
                 "minCalls": NEVER,
                 "errorRateMargin": "0.1%",
                 "mismatchBelow": "0.1%",
-                "latency": {"p99Ratio": 1.0},
                 "confidence": 0.95,
+                **latency,
             },
             "onFailure": "rollback",
         },
