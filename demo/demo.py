@@ -56,6 +56,8 @@ WATCH_S = 6.0
 ROUNDS = 3
 ROUND_S = 4.0
 INTERRUPTED = 130
+_interrupts: list[int] = []
+"""The signals that asked for an end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,14 +66,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--candidate", choices=("good", "broken"), default="good")
     options = parser.parse_args(arguments)
     story = Story()
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Both by name: a shell that starts this in the background has SIGINT ignored, and Python then
+    # leaves it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         with ExitStack() as stack:
             stack.callback(_stop_everything)
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cutover-demo-")))
             run = _broken if options.candidate == "broken" else _good
             return run(story, scratch)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception):
+        # An interrupt can come out as another error: of a process that had just begun, say.
+        if not _interrupts:
+            raise
         story.say("interrupted: every process is stopped")
         return INTERRUPTED
 
@@ -250,7 +258,8 @@ def _stop_everything() -> None:
             signal.signal(signal.SIGINT, before)
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    _interrupts.append(number)
     raise KeyboardInterrupt
 
 

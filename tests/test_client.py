@@ -86,7 +86,8 @@ def test_a_channel_sends_its_sticky_key_and_deadline(
         assert channel.unary_unary(ECHO)(b"x") == b"x"
     (entry,) = foreign_legacy.ledger(ECHO)
     assert key_of(entry) == "somebody"
-    assert 5 < entry["timeout"] <= 7
+    # gRPC rounds a deadline up on the wire.
+    assert 5 < entry["timeout"] <= 7.1
 
 
 def test_a_deadline_of_the_channel_ends_a_call(foreign_up: CutoverUp) -> None:
