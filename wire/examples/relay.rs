@@ -120,6 +120,9 @@ async fn drive(relay: &RefCell<Relay>, link: usize, socket: &TcpStream) {
             if engine.is_finished() {
                 return;
             }
+            if engine.wants_poll() {
+                continue;
+            }
             match engine.output().is_empty() {
                 true => Interest::READABLE,
                 false => Interest::READABLE | Interest::WRITABLE,

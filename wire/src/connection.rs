@@ -188,6 +188,14 @@ impl Connection {
         &mut self.output
     }
 
+    /// Whether [`Connection::poll_event`] has something to give or to send without more input: ask
+    /// after a write, which may have made room in the output.
+    pub fn wants_poll(&self) -> bool {
+        let room = self.output.len() < self.limits.output_bytes;
+        let sendable = !self.line.is_empty() && self.send_window.available() > 0 && room;
+        self.failed.is_none() && (sendable || !self.notices.is_empty())
+    }
+
     /// What the peer has set.
     pub fn peer(&self) -> &Settings {
         &self.peer

@@ -9,7 +9,7 @@
 //!
 //! A turn of whoever owns the socket is: read once, [`Connection::receive`],
 //! [`Connection::poll_event`] until it gives `None`, write what is in [`Connection::output`] once,
-//! and poll again if commands or the write may have set something free. A relay owns two kinds of
+//! and poll again while [`Connection::wants_poll`] says so. A relay owns two kinds of
 //! connections and carries the events of one over as commands to the other; `examples/relay.rs`
 //! shows it whole.
 //!

@@ -57,6 +57,9 @@ pub(crate) async fn drive(
         if turn(end).is_break() {
             return;
         }
+        if end.wants_poll() {
+            continue;
+        }
         let mut slices = [std::io::IoSlice::new(&[]); 1];
         end.output().slices(&mut slices);
         // A part only, so that the pipe's other end sees frames cut.

@@ -155,15 +155,9 @@ fn a_closed_window_queues_and_an_open_one_sends() {
         .end
         .send_data(key, Bytes::from(vec![0; 100_000]), End::More)
         .unwrap();
-    assert_eq!(sent, 0);
+    assert_eq!(sent, 65_535);
     bench.end.send_trailers(key, fields(&TRAILERS)).unwrap();
-    let sizes = [
-        "1 sent 16384",
-        "1 sent 16384",
-        "1 sent 16384",
-        "1 sent 16383",
-    ];
-    assert_eq!(bench.events(), sizes);
+    assert!(bench.events().is_empty() && !bench.end.wants_poll());
     bench.written();
     assert!(
         bench.feed(&window_update(0, 100_000)).is_empty(),
@@ -205,6 +199,8 @@ fn a_smaller_initial_window_can_close_windows_below_zero() {
 #[test]
 fn streams_take_turns() {
     let mut bench = Bench::server(Limits::default());
+    bench.feed(&settings(4, 0));
+    bench.written();
     for id in [1, 3, 5] {
         let input = bench.headers(id, END_STREAM, &REQUEST);
         bench.feed(&input);
@@ -220,7 +216,7 @@ fn streams_take_turns() {
             .send_data(key, Bytes::from(vec![0; 40_000]), End::Last)
             .unwrap();
     }
-    bench.feed(&window_update(0, 1 << 20));
+    bench.feed(&[window_update(0, 1 << 20), settings(4, 50_000)].concat());
     let sent: Vec<_> = bench
         .written()
         .into_iter()
@@ -267,6 +263,7 @@ fn a_queue_has_a_bound() {
         ..Limits::default()
     };
     let (mut bench, key) = answering(limits);
+    bench.feed(&settings(4, 0));
     assert_eq!(
         bench
             .end
