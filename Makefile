@@ -11,6 +11,8 @@ DATABASE  := .make/gazetteer.db
 export CUTOVER_BIN_DIR     := $(CURDIR)/$(BIN)
 export CUTOVER_BIN         := $(CURDIR)/$(BIN)/cutover
 export GAZETTEER_DATABASE  := $(CURDIR)/$(DATABASE)
+# Properties are tried with the same cases here as everywhere; plain `cargo test` tries new ones.
+export PROPTEST_RNG_SEED   ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-python check bench hazards build venv database stubs fmt clean
