@@ -60,6 +60,8 @@ class Hazard:
     name: str
     expected: Sequence[Name]
     setup: Setup = Setup.PAIRS
+    limit: str = ""
+    """Why the comparison does not see it, where that is known; told only if it is missed."""
 
     @property
     def words(self) -> str:
@@ -85,6 +87,11 @@ _NEAR = _field("FindNearest", r"results.*")
 _STATUS = r"grpc_status"
 _DETAILS = r"grpc_details.*"
 
+_CLIENT_STREAM = "a call in which the client streams is not mirrored, so nothing is compared"
+_ONE_OPERATION = "both statements are one operation, and traces don't say how many rows came back"
+_NO_GATE = "memory is shown, yet no gate reads it"
+_RARE = "it takes more calls to prove what only one call in a hundred shows"
+
 HAZARDS = (
     # Numbers.
     Hazard("score-rounding", [_field("SearchPlaces", r"results\[\]\.score", "value")]),
@@ -97,7 +104,7 @@ HAZARDS = (
             _field("MeasureRoute", r"distance_m|longest_leg_m", "value"),
         ],
     ),
-    Hazard("sum-backwards", [_field("MeasureRoute", r"distance_m", "value")]),
+    Hazard("sum-backwards", [_field("MeasureRoute", r"distance_m", "value")], limit=_CLIENT_STREAM),
     Hazard(
         "remainder-sign",
         [_field("GetPlace", r"place\.location\.(latitude|longitude)", "value")],
@@ -134,9 +141,11 @@ HAZARDS = (
     Hazard("pages-from-one", [_field("ListPlaces", r"page", "value")]),
     Hazard("empty-page", [_field("ListPlaces", r"messages", "message_count")]),
     Hazard("page-size-ignored", [_field("ListPlaces", r"messages|places")]),
-    Hazard("empty-prefix-unanswered", [_field("Suggest", r"messages|sequence")]),
-    Hazard("error-swallowed", [_field("Suggest", _STATUS)]),
-    Hazard("late-error", [_field("MeasureRoute", _STATUS)]),
+    Hazard(
+        "empty-prefix-unanswered", [_field("Suggest", r"messages|sequence")], limit=_CLIENT_STREAM
+    ),
+    Hazard("error-swallowed", [_field("Suggest", _STATUS)], limit=_CLIENT_STREAM),
+    Hazard("late-error", [_field("MeasureRoute", _STATUS)], limit=_CLIENT_STREAM),
     # Statuses.
     Hazard("not-found-as-unknown", [_field("GetPlace", _STATUS)]),
     Hazard("invalid-as-out-of-range", [_field(".*", _STATUS)]),
@@ -144,7 +153,11 @@ HAZARDS = (
     Hazard("first-violation-only", [_field(".*", _DETAILS), _field(".*", "grpc_message")]),
     # Effects.
     Hazard("names-one-by-one", [_operation("GetPlace", ".* SELECT names", "n_plus_one|count")]),
-    Hazard("visits-read-to-count", [_operation("GetPlace", ".* SELECT visits", ".*")]),
+    Hazard(
+        "visits-read-to-count",
+        [_operation("GetPlace", ".* SELECT visits", ".*")],
+        limit=_ONE_OPERATION,
+    ),
     Hazard("double-write", [_operation("RecordVisit", ".* INSERT visits", "count")], Setup.WRITES),
     Hazard(
         "write-missing", [_operation("RecordVisit", ".* INSERT visits", "missing")], Setup.WRITES
@@ -160,6 +173,6 @@ HAZARDS = (
         Setup.ROUTED,
     ),
     Hazard("slow", [_gate("FindNearest", "latency")], Setup.ROUTED),
-    Hazard("slow-tail", [_gate("FindNearest", "latency")], Setup.ROUTED),
-    Hazard("leak", [_gate(".*", "memory")], Setup.ROUTED),
+    Hazard("slow-tail", [_gate("FindNearest", "latency")], Setup.ROUTED, limit=_RARE),
+    Hazard("leak", [_gate(".*", "memory")], Setup.ROUTED, limit=_NO_GATE),
 )

@@ -49,11 +49,12 @@ def markdown(hazards: Sequence[Outcome], clean: Sequence[Outcome], calls: int) -
     lines = [_HEAD.format(calls=calls)]
     caught = sum(bool(one.named) for one in hazards)
     lines.append(f"{caught} of {len(hazards)} hazards are caught and named.\n\n")
-    lines.append("| hazard | is | calls to detection | named | expected |\n")
+    lines.append("| hazard | is | calls to detection | named, or why not | expected |\n")
     lines.append("| --- | --- | ---: | --- | --- |\n")
     for one in hazards:
         calls_to = _calls(one) if one.named else "–"
-        cells = (f"`{one.name}`", _word(one), calls_to, _code(_named(one)), _code(one.expected))
+        said = one.limit if _word(one) == "MISSED" and one.limit else _code(_named(one))
+        cells = (f"`{one.name}`", _word(one), calls_to, said, _code(one.expected))
         lines.append(f"| {' | '.join(cells)} |\n")
     unflagged = sum(not one.caught for one in clean)
     lines.append(f"\n{unflagged} of {len(clean)} clean runs raise nothing.\n\n")

@@ -30,6 +30,8 @@ class Outcome:
 
     name: str
     expected: str = ""
+    limit: str = ""
+    """Why it can be missed, where that is known."""
     calls: int = 0
     """Made in all; for a hazard that was named: until it was."""
     seconds: float = 0.0
@@ -54,7 +56,7 @@ class Outcome:
 
 def try_hazard(stage: Stage, hazard: Hazard, *, calls: int, say: Say) -> Outcome:
     """Runs one broken candidate until it is named, or for so many calls."""
-    outcome = Outcome(hazard.name, hazard.words)
+    outcome = Outcome(hazard.name, hazard.words, hazard.limit)
 
     def is_named(flags: list[Flag]) -> bool:
         right = [flag for flag in flags if any(name.fits(flag) for name in hazard.expected)]

@@ -33,7 +33,8 @@ pub(crate) fn spoil_pages(
         let at_least_one = |(first, rest): (Option<_>, _)| {
             stream::iter([first.unwrap_or_else(|| Ok(Default::default()))]).chain(rest)
         };
-        pages = stream::once(pages.into_future())
+        // Fused: what is chained is asked again after its end.
+        pages = stream::once(pages.fuse().into_future())
             .flat_map(at_least_one)
             .boxed();
     }
