@@ -11,7 +11,7 @@ _HEAD = """# Porting hazards
 
 Broken candidates, one hazard at a time, beside the real legacy: the comparison has to catch each
 and call it by its name, a field, an operation or a gate, within {calls:,} calls. A clean candidate
-must not be flagged. The tables are what this command printed:
+must not be flagged. The tables are what this command measured:
 
 ```sh
 make hazards
@@ -21,8 +21,12 @@ Each candidate is the real one with one mistake (`tests/broken/`; `gazetteer-bro
 says what each does). Every call that only reads is mirrored, 5 % are asked once more for noise, and
 what a hazard has to be called stands in `tests/hazards/catalogue.py` before the run. Calls come in
 batches, each 1.4 times the size of the one before, and the report is read after each: the calls to
-detection are an upper bound. The exit code is 1 if a hazard was missed or misnamed, or a clean run
-flagged.
+detection are an upper bound. `(said)` behind a gate means that its reason names a slow tail while
+its verdict does not roll back; it counts as caught here, and as raised in a clean run. Times are
+judged only in the routed setup (weight 50), with four calls at a time: with twelve on two busy
+cores, and judged at weight 0, the latency gate (p99Ratio 1.0) rolled back a candidate that is no
+slower, since shadows wait for a core. The other clean runs say nothing about that gate. The exit
+code is 1 if a hazard was missed or misnamed, or a clean run flagged.
 
 """
 
