@@ -25,8 +25,8 @@ detection are an upper bound. `(said)` behind a gate means that its reason names
 its verdict does not roll back; it counts as caught here, and as raised in a clean run. Times are
 judged only in the routed setup (weight 50), with four calls at a time: with twelve on two busy
 cores, and judged at weight 0, the latency gate (p99Ratio 1.0) rolled back a candidate that is no
-slower, since shadows wait for a core. The other clean runs say nothing about that gate. The exit
-code is 1 if a hazard was missed or misnamed, or a clean run flagged.
+slower, probably since shadows wait for a core. The other clean runs say nothing about that gate.
+The exit code is 1 if a hazard was missed or misnamed, or a clean run flagged.
 
 """
 
