@@ -189,7 +189,8 @@ def test_a_deadline_reaches_the_backend_and_ends_the_call(
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert time.monotonic() - started < 5
     (entry,) = backend.ledger(WAIT)[before:]
-    assert 0 < entry["timeout"] <= 0.5
+    # gRPC rounds a deadline up on the wire.
+    assert 0 < entry["timeout"] <= 0.51
     wait_until(lambda: backend.ledger(WAIT)[before]["outcome"] == "cancelled")
 
 
