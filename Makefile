@@ -28,7 +28,7 @@ demo: build $(DATABASE) ## Move the gazetteer from Python to Rust, and print the
 test: test-rust test-python ## Run every test
 
 test-rust: build $(DATABASE)
-	$(CARGO) test --release --workspace
+	$(CARGO) test --workspace --locked
 
 test-python: build $(DATABASE)
 	$(VENV)/bin/pytest -q -c python_client/pyproject.toml --rootdir python_client python_client/tests
