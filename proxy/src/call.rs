@@ -13,11 +13,11 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use crate::forward::{
-    AnswerBody, AnswerTap, Collected, ConnectError, Lease, Overflow, RequestBody, RequestTap,
-    RequestTaps, SendError, Upstreams, Watch, upstream_failure,
+    AnswerBody, AnswerTap, Chunks, Collected, ConnectError, Lease, RequestBody, RequestTap,
+    RequestTaps, SendError, SharedTap, Upstreams, Watch, upstream_failure,
 };
 use crate::grpc::{self, Failure, code};
-use crate::mirror::{Answer, MirrorCall};
+use crate::mirror::{Answer, MirrorCall, Reason};
 use crate::observe::Stats;
 use crate::record::Record;
 use crate::route::{self, Decision, MirrorChoice};
@@ -82,6 +82,7 @@ pub(crate) async fn handle(core: Rc<Core>, request: Request<Incoming>) -> Respon
         headers: http::HeaderMap::new(),
         trailers: http::HeaderMap::new(),
         tap: None,
+        request: None,
         journal,
         lease: None,
         record,
@@ -116,7 +117,7 @@ async fn forward(
         parts.uri = absolute(&parts.uri, &table.manifest.arm(decision.arm).authority);
     }
     let taps = RequestTaps {
-        mirror: tap(&core, &table, &decision, &parts, deadline, &mut watch),
+        mirror: tap(&core, &table, &decision, &parts, timeout, &mut watch),
         journal: watch.journal.clone(),
     };
     let mut request = Request::from_parts(parts, RequestBody::Client(body, taps.boxed()));
@@ -169,71 +170,57 @@ async fn lease(
 }
 
 /// The taps of a mirrored call: one collects the request and hands it to the shadow runtime when
-/// it has ended, one collects the answer.
+/// it has ended (a stream also when the answer has), one collects the answer.
 fn tap(
     core: &Rc<Core>,
     table: &Arc<RouteTable>,
     decision: &Decision,
     parts: &request::Parts,
-    deadline: Option<Instant>,
+    timeout: Option<Duration>,
     watch: &mut Watch,
-) -> Option<RequestTap> {
-    if decision.mirror == MirrorChoice::No {
+) -> Option<SharedTap> {
+    let MirrorChoice::Copy(copying) = decision.mirror else {
         return None;
-    }
+    };
     let limit = table.manifest.limits.max_compared_message_bytes;
     let budget = &core.shared.mirror_memory;
     let (sender, answer) = oneshot::channel::<Answer>();
     watch.record.answer = Some(sender);
-    watch.tap = Some(AnswerTap {
-        chunks: Vec::new(),
-        taken: budget.empty(),
-        limit,
-        overflow: false,
-    });
+    watch.tap = Some(AnswerTap::new(Chunks::new(budget.empty(), limit)));
     let record = &watch.record;
     let (label, epoch) = (record.label.clone(), table.epoch);
-    let call = MirrorCall {
-        table: table.clone(),
-        label: label.clone(),
-        uri: parts.uri.clone(),
-        headers: parts.headers.clone(),
-        weight: decision.weight,
-        primary: decision.arm,
-        trace: decision.trace,
-        server_span: record.server_span,
-        deadline,
-        noise: decision.mirror == MirrorChoice::ShadowAndNoise,
-        request: Vec::new(),
-        _taken: budget.empty(),
-        answer,
-    };
+    let (uri, headers) = (parts.uri.clone(), parts.headers.clone());
+    let (weight, primary, trace) = (decision.weight, decision.arm, decision.trace);
+    let (table, server_span) = (table.clone(), record.server_span);
     let core = core.clone();
-    let done = move |collected: Result<Collected, Overflow>| {
-        let reason = match collected {
-            Ok((request, _taken)) => {
-                let full = core.shared.mirror.try_send(MirrorCall {
-                    request,
-                    _taken,
-                    ..call
-                });
-                full.err().map(|_| "queue_full")
-            }
-            Err(Overflow) => Some("over_bound"),
-        };
-        if let Some(reason) = reason {
-            core.stats
-                .borrow_mut()
-                .pairs(epoch, &label)
-                .not_compared(reason);
+    let done = move |collected: Result<Collected, Reason>| {
+        let handed_over = collected.and_then(|request| {
+            let call = MirrorCall {
+                table,
+                label: label.clone(),
+                uri,
+                headers,
+                weight,
+                primary,
+                trace,
+                server_span,
+                timeout,
+                copying,
+                request,
+                answer,
+            };
+            let mirror = &core.shared.mirror;
+            mirror.try_send(call).map_err(|_| "queue_full")
+        });
+        if let Err(reason) = handed_over {
+            let mut stats = core.stats.borrow_mut();
+            stats.pairs(epoch, &label).not_compared(reason);
         }
     };
-    Some(RequestTap {
-        chunks: Vec::new(),
-        taken: budget.empty(),
-        limit,
-        done: Box::new(done),
-    })
+    let request = Chunks::new(budget.empty(), limit);
+    let tap = Rc::new(RefCell::new(RequestTap::new(request, done)));
+    watch.request = copying.streams.then(|| tap.clone());
+    Some(tap)
 }
 
 /// The arm's response on its way to the client.
@@ -301,10 +288,4 @@ fn absolute(uri: &Uri, authority: &str) -> Uri {
         .path_and_query(path)
         .build()
         .unwrap_or_else(|_| uri.clone())
-}
-
-/// How long a shadow call may take at most: the caller's deadline, or the bound.
-pub(crate) fn shadow_deadline(deadline: Option<Instant>, bound: Duration) -> Instant {
-    let latest = Instant::now() + bound;
-    deadline.map_or(latest, |deadline| deadline.min(latest))
 }

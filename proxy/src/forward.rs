@@ -3,10 +3,9 @@
 //! place.
 
 mod body;
+mod tap;
 mod upstream;
 
-pub(crate) use body::{
-    AnswerBody, AnswerTap, Collected, Overflow, RequestBody, RequestTap, RequestTaps, Watch,
-    upstream_failure,
-};
+pub(crate) use body::{AnswerBody, CopyBody, RequestBody, Watch, upstream_failure};
+pub(crate) use tap::{AnswerTap, Chunks, Collected, RequestTap, RequestTaps, SharedTap};
 pub(crate) use upstream::{ConnectError, Lease, SendError, Upstreams};

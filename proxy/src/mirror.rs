@@ -6,20 +6,24 @@ mod samples;
 mod shadow;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use cutover_manifest::{Arm, RouteTable, Weight};
 use http::{HeaderMap, Uri};
 use tokio::sync::oneshot;
 
-use crate::route::TraceContext;
+use crate::forward::Collected;
+use crate::route::{Copying, TraceContext};
 use crate::shared::Taken;
 
 pub(crate) use samples::Samples;
 pub(crate) use shadow::{Shadow, run};
 
-/// A call to be mirrored: its whole request, and where its answer will come from.
+/// Why a pair was not compared; the words of `not_compared` in reports.
+pub(crate) type Reason = &'static str;
+
+/// A call to be mirrored: its request, and where its answer will come from.
 pub(crate) struct MirrorCall {
     pub(crate) table: Arc<RouteTable>,
     pub(crate) label: Arc<str>,
@@ -29,11 +33,10 @@ pub(crate) struct MirrorCall {
     pub(crate) primary: Arm,
     pub(crate) trace: TraceContext,
     pub(crate) server_span: [u8; 8],
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) noise: bool,
-    pub(crate) request: Vec<Bytes>,
-    /// Holds the memory of `request` until the copies are done.
-    pub(crate) _taken: Taken,
+    /// As the caller set it. It counts anew for the copies, which start when the request is whole.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) copying: Copying,
+    pub(crate) request: Collected,
     /// Ends without a value where the client went away.
     pub(crate) answer: oneshot::Receiver<Answer>,
 }

@@ -82,7 +82,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) arm: Arm,
     pub(crate) role: Role,
     pub(crate) status: u32,
-    pub(crate) duration: Duration,
+    /// None where it says nothing about the arm.
+    pub(crate) duration: Option<Duration>,
 }
 
 impl Stats {
@@ -103,7 +104,9 @@ impl Stats {
         };
         cell.by_status[code] += 1;
         cell.failures += u64::from(is_failure(call.status));
-        cell.latency.record(call.duration);
+        if let Some(duration) = call.duration {
+            cell.latency.record(duration);
+        }
     }
 
     /// The pair counters of a method in `epoch`.
@@ -209,11 +212,12 @@ impl MethodStats {
 }
 
 impl PairStats {
-    /// Counts one compared pair; status and duration by arm's index.
+    /// Counts one compared pair; status and duration by arm's index. Durations are absent where
+    /// they say nothing about the arms.
     pub(crate) fn compared(
         &mut self,
         status: [u32; 2],
-        duration: [Duration; 2],
+        durations: Option<[Duration; 2]>,
         comparison: &Comparison,
     ) {
         self.compared += 1;
@@ -222,7 +226,8 @@ impl PairStats {
         for arm in Arm::BOTH {
             let (mine, other) = (arm.index(), arm.other().index());
             self.only_failed[mine] += u64::from(failed[mine] && !failed[other]);
-            self.slower[mine] += u64::from(duration[mine] > duration[other]);
+            let slower = durations.is_some_and(|times| times[mine] > times[other]);
+            self.slower[mine] += u64::from(slower);
         }
         for field in fields(comparison) {
             self.field(field).pairs += 1;
@@ -323,7 +328,7 @@ mod tests {
             arm: Arm::Candidate,
             role: Role::Primary,
             status,
-            duration: Duration::from_millis(1),
+            duration: Some(Duration::from_millis(1)),
         }
     }
 

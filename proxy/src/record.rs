@@ -68,7 +68,7 @@ impl Record {
             arm,
             role: Role::Primary,
             status,
-            duration: self.started.elapsed(),
+            duration: Some(self.started.elapsed()),
         });
     }
 }

@@ -30,8 +30,17 @@ pub(crate) enum MirrorChoice {
     No,
     /// A rule asks for a copy, but no descriptor says what the method is.
     Unknown,
-    Shadow,
-    ShadowAndNoise,
+    Copy(Copying),
+}
+
+/// How a call is mirrored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Copying {
+    /// Whether the primary's own arm is asked a second time.
+    pub(crate) noise: bool,
+    /// Whether the request is a stream. Its copy is sent at once, however slowly the client sent
+    /// it, so the copy's times say nothing about the arm.
+    pub(crate) streams: bool,
 }
 
 /// Where a call stands in its trace.
@@ -76,8 +85,8 @@ pub(crate) fn route(
     }
 }
 
-/// Only methods that are known, have one request message, and have no side effects (or are named
-/// by a manifest that accepts them doubled) are mirrored.
+/// Only methods that are known and have no side effects (or are named by a manifest that accepts
+/// them doubled) are mirrored.
 fn mirror_choice(
     mirror: cutover_manifest::Mirror,
     descriptors: Option<&Descriptors>,
@@ -91,13 +100,13 @@ fn mirror_choice(
     };
     let safe = method.side_effects == SideEffects::None
         || mirror.side_effects == MirrorSideEffects::Accept;
-    if method.client_streaming || !safe || !falls_under(mirror.percent) {
+    if !safe || !falls_under(mirror.percent) {
         return MirrorChoice::No;
     }
-    match falls_under(mirror.noise) {
-        true => MirrorChoice::ShadowAndNoise,
-        false => MirrorChoice::Shadow,
-    }
+    MirrorChoice::Copy(Copying {
+        noise: falls_under(mirror.noise),
+        streams: method.client_streaming,
+    })
 }
 
 fn falls_under(share: Weight) -> bool {
@@ -315,5 +324,25 @@ mod tests {
         let table = table("  rules: [{ mirror: { percent: 100 } }]");
         let decision = route(&table, None, "/a.B/C", &mut HeaderMap::new());
         assert_eq!(decision.mirror, MirrorChoice::Unknown);
+    }
+
+    #[test]
+    fn mirrors_a_stream_only_where_it_is_safe() {
+        // The one method of this service streams both ways, and says nothing of side effects.
+        let reflection = tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET;
+        let reflection = Descriptors::decode(reflection).unwrap();
+        let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+        let copied = MirrorChoice::Copy(Copying {
+            noise: false,
+            streams: true,
+        });
+        for (accepted, expected) in [(false, MirrorChoice::No), (true, copied)] {
+            let rule = format!("mirror: {{ percent: 100, acceptSideEffects: {accepted} }}");
+            let matches = "matches: [{ method: { service: grpc.reflection.v1.ServerReflection, \
+                           method: ServerReflectionInfo } }]";
+            let table = table(&format!("  rules: [{{ {matches}, {rule} }}]"));
+            let decision = route(&table, Some(&reflection), path, &mut HeaderMap::new());
+            assert_eq!(decision.mirror, expected);
+        }
     }
 }

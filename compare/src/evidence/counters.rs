@@ -17,7 +17,8 @@ pub struct CallCell {
     pub calls: u64,
     /// Calls that count as failures of the arm; see [`crate::is_failure`].
     pub failures: u64,
-    /// From the request's arrival to the end of the answer.
+    /// From the request's arrival to the end of the answer. Copies of requests that are streams
+    /// have none: they are sent at once, however slowly the client sent them.
     pub latency: Histogram,
 }
 
@@ -106,6 +107,13 @@ impl MethodEvidence {
             }
         }
         sum
+    }
+}
+
+impl CallCell {
+    /// Calls whose times say nothing about the arm.
+    pub(super) fn untimed(&self) -> u64 {
+        self.calls.saturating_sub(self.latency.count())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The bodies of a call on their way through: request to the arm, answer to the client. Frames
-//! pass untouched; the taps that mirroring needs copy references, not bytes, and cost one branch
-//! when off.
+//! pass untouched; the taps of calls that are mirrored or recorded cost one branch when off.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,115 +10,96 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use super::Lease;
+use super::tap::{AnswerTap, Collected, RequestEnd, RequestTaps, SharedTap};
 use crate::grpc::{self, Failure, code};
 use crate::journal::CallTap;
 use crate::mirror::Answer;
 use crate::record::Record;
-use crate::shared::Taken;
 
 /// What goes to an arm.
 pub(crate) enum RequestBody {
     /// The client's body, as it comes, with taps where the call is mirrored or recorded.
     Client(Incoming, Option<Box<RequestTaps>>),
     /// A copy.
-    Copy(std::vec::IntoIter<Bytes>),
+    Copy(CopyBody),
 }
 
-/// What wants to see a request as it passes.
-pub(crate) struct RequestTaps {
-    pub(crate) mirror: Option<RequestTap>,
-    pub(crate) journal: Option<CallTap>,
+/// The request of a copy, all at once.
+pub(crate) struct CopyBody {
+    chunks: std::vec::IntoIter<Bytes>,
+    /// Of a copy that was cut: keeps the stream open until the sender is gone, then resets it.
+    open: Option<oneshot::Receiver<Infallible>>,
 }
 
-/// Collects the request of a mirrored call; `done` is called once the request has ended, unless
-/// memory ran out before.
-pub(crate) struct RequestTap {
-    pub(crate) chunks: Vec<Bytes>,
-    pub(crate) taken: Taken,
-    pub(crate) limit: usize,
-    pub(crate) done: Box<dyn FnOnce(Result<Collected, Overflow>)>,
+/// Keeps a cut copy's stream open for as long as it lives.
+pub(crate) struct HeldOpen {
+    _sender: Option<oneshot::Sender<Infallible>>,
 }
 
-/// A whole request, and the memory it holds.
-pub(crate) type Collected = (Vec<Bytes>, Taken);
+/// Why a request's body broke off.
+pub(crate) type RequestError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A mirrored call was larger than the bounds on messages or memory.
-#[derive(Debug)]
-pub(crate) struct Overflow;
-
-impl RequestTaps {
-    /// Nothing at all where nobody wants to see it.
-    pub(crate) fn boxed(self) -> Option<Box<RequestTaps>> {
-        (self.mirror.is_some() || self.journal.is_some()).then(|| Box::new(self))
+impl CopyBody {
+    /// The body that sends `request` again, and what has to live until its answer is there.
+    pub(crate) fn of(request: &Collected) -> (CopyBody, HeldOpen) {
+        let channel = (request.end == RequestEnd::Cut).then(oneshot::channel);
+        let (_sender, open) = channel.unzip();
+        let chunks = request.chunks.clone().into_iter();
+        (CopyBody { chunks, open }, HeldOpen { _sender })
     }
 
-    fn chunk(&mut self, chunk: &Bytes) {
-        if let Some(journal) = &self.journal {
-            journal.request(chunk);
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestError>>> {
+        if let Some(chunk) = self.chunks.next() {
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
-        if let Some(mut mirror) = self.mirror.take() {
-            match mirror.chunk(chunk) {
-                true => self.mirror = Some(mirror),
-                false => (mirror.done)(Err(Overflow)),
-            }
-        }
-    }
-
-    fn finish(self) {
-        if let Some(journal) = &self.journal {
-            journal.half_close();
-        }
-        if let Some(mirror) = self.mirror {
-            mirror.finish();
+        let Some(open) = &mut self.open else {
+            return Poll::Ready(None);
+        };
+        match Pin::new(open).poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(_) => Poll::Ready(Some(Err(cancel()))),
         }
     }
 }
 
-impl RequestTap {
-    /// Takes a chunk; false when the tap is done with.
-    fn chunk(&mut self, chunk: &Bytes) -> bool {
-        let fits = self.taken.bytes() + chunk.len() <= self.limit && self.taken.take(chunk.len());
-        if fits {
-            self.chunks.push(chunk.clone());
-        }
-        fits
-    }
-
-    fn finish(self) {
-        (self.done)(Ok((self.chunks, self.taken)));
-    }
+/// Resets the arm's stream with the code that clients cancel by.
+fn cancel() -> RequestError {
+    h2::Error::from(h2::Reason::CANCEL).into()
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = RequestError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestError>>> {
         let (body, taps) = match self.get_mut() {
-            RequestBody::Copy(chunks) => {
-                return Poll::Ready(chunks.next().map(|chunk| Ok(Frame::data(chunk))));
-            }
+            RequestBody::Copy(copy) => return copy.poll(cx),
             RequestBody::Client(body, taps) => (body, taps),
         };
-        let polled = Pin::new(&mut *body).poll_frame(cx);
-        if taps.is_some()
-            && let Poll::Ready(frame) = &polled
-        {
-            observe_request(body, taps, frame);
+        let polled = match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Pending => return Poll::Pending,
+            // hyper makes a clean end of a client's CANCEL, which an arm would take for a
+            // half-close, and act on.
+            Poll::Ready(None) if !body.is_end_stream() => Some(Err(cancel())),
+            Poll::Ready(frame) => frame.map(|frame| frame.map_err(RequestError::from)),
+        };
+        if taps.is_some() {
+            observe_request(body, taps, &polled);
         }
-        polled
+        Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             RequestBody::Client(body, _) => body.is_end_stream(),
-            RequestBody::Copy(chunks) => chunks.len() == 0,
+            RequestBody::Copy(copy) => copy.chunks.len() == 0 && copy.open.is_none(),
         }
     }
 }
@@ -126,44 +107,22 @@ impl Body for RequestBody {
 fn observe_request(
     body: &Incoming,
     taps: &mut Option<Box<RequestTaps>>,
-    frame: &Option<Result<Frame<Bytes>, hyper::Error>>,
+    frame: &Option<Result<Frame<Bytes>, RequestError>>,
 ) {
-    let Some(mut open) = taps.take() else { return };
+    let Some(open) = taps.take() else { return };
     match frame {
         Some(Ok(frame)) => {
             if let Some(chunk) = frame.data_ref() {
                 open.chunk(chunk);
             }
             if body.is_end_stream() {
-                open.finish();
+                open.half_close();
             } else {
                 *taps = Some(open);
             }
         }
-        None => open.finish(),
-        // The client went away: nothing is mirrored.
-        Some(Err(_)) => {}
-    }
-}
-
-/// Collects the answer of a mirrored call for the comparison.
-pub(crate) struct AnswerTap {
-    pub(crate) chunks: Vec<Bytes>,
-    pub(crate) taken: Taken,
-    pub(crate) limit: usize,
-    pub(crate) overflow: bool,
-}
-
-impl AnswerTap {
-    pub(crate) fn chunk(&mut self, chunk: &Bytes) {
-        if self.overflow {
-            return;
-        }
-        self.overflow =
-            self.taken.bytes() + chunk.len() > self.limit || !self.taken.take(chunk.len());
-        if !self.overflow {
-            self.chunks.push(chunk.clone());
-        }
+        None => open.half_close(),
+        Some(Err(_)) => open.gone(),
     }
 }
 
@@ -176,6 +135,8 @@ pub(crate) struct Watch {
     /// Kept only for a tap.
     pub(crate) trailers: HeaderMap,
     pub(crate) tap: Option<AnswerTap>,
+    /// Where the request is a mirrored stream: the answer's end cuts it.
+    pub(crate) request: Option<SharedTap>,
     pub(crate) journal: Option<CallTap>,
     /// The call's place on its connection, held until the answer's end.
     pub(crate) lease: Option<Lease>,
@@ -226,19 +187,23 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.journal_end();
         let status = self.status.unwrap_or(code::CANCELLED);
-        let answer = self
-            .tap
-            .take()
-            .filter(|_| self.status.is_some())
-            .map(|tap| Answer {
+        if let Some(request) = self.request.take() {
+            let end = self.status.map(|_| RequestEnd::Cut).ok_or("cancelled");
+            request.borrow_mut().end(end);
+        }
+        let tap = self.tap.take().filter(|_| self.status.is_some());
+        let answer = tap.map(|tap| {
+            let (chunks, _taken, overflow) = tap.into_parts();
+            Answer {
                 status,
                 headers: std::mem::take(&mut self.headers),
                 trailers: std::mem::take(&mut self.trailers),
-                chunks: tap.chunks,
-                _taken: tap.taken,
-                overflow: tap.overflow,
+                chunks,
+                _taken,
+                overflow,
                 duration: self.record.started.elapsed(),
-            });
+            }
+        });
         self.record.end(status, answer);
     }
 }
@@ -292,7 +257,7 @@ impl AnswerBody {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Infallible;
 
     fn poll_frame(
         self: Pin<&mut Self>,

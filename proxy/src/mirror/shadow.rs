@@ -17,9 +17,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
 use super::observation::observation;
-use super::{Answer, MirrorCall, Samples};
-use crate::call::shadow_deadline;
-use crate::forward::{AnswerTap, RequestBody, SendError, Upstreams, upstream_failure};
+use super::{Answer, MirrorCall, Reason, Samples};
+use crate::forward::{
+    AnswerTap, Chunks, CopyBody, RequestBody, SendError, Upstreams, upstream_failure,
+};
 use crate::grpc::{self, code};
 use crate::observe::{Ended, Stats};
 use crate::route;
@@ -35,9 +36,6 @@ pub(crate) struct Shadow {
     pub(crate) redaction: Redaction,
     pub(crate) in_flight: Cell<usize>,
 }
-
-/// Why a pair was not compared; the words of `not_compared` in reports.
-type Reason = &'static str;
 
 /// Mirrors what is handed over until all hands are gone.
 pub(crate) async fn run(shadow: Rc<Shadow>, mut calls: mpsc::Receiver<MirrorCall>) {
@@ -59,7 +57,8 @@ pub(crate) async fn run(shadow: Rc<Shadow>, mut calls: mpsc::Receiver<MirrorCall
 impl Shadow {
     async fn mirror(&self, mut call: MirrorCall) {
         let bound = call.table.manifest.limits.mirror_deadline;
-        let deadline = shadow_deadline(call.deadline, bound);
+        // As much time as the caller gave: of a stream, little may be left by now.
+        let deadline = Instant::now() + call.timeout.map_or(bound, |timeout| timeout.min(bound));
         let (sender, never) = tokio::sync::oneshot::channel();
         let answer = std::mem::replace(&mut call.answer, never);
         drop(sender);
@@ -73,7 +72,7 @@ impl Shadow {
         };
         let shadow = self.copy(&call, call.primary.other(), Role::Shadow, deadline);
         let noise = async {
-            match call.noise {
+            match call.copying.noise {
                 true => self
                     .copy(&call, call.primary, Role::Noise, deadline)
                     .await
@@ -119,7 +118,7 @@ impl Shadow {
             arm,
             role,
             status,
-            duration,
+            duration: (!call.copying.streams).then_some(duration),
         });
         self.shared.spans.client(&CallSpan {
             trace: &call.trace,
@@ -148,8 +147,8 @@ impl Shadow {
             .lease(&call.table, arm)
             .await
             .map_err(|_| "connect")?;
-        let body = RequestBody::Copy(call.request.clone().into_iter());
-        let mut request = Request::new(body);
+        let (body, held_open) = CopyBody::of(&call.request);
+        let mut request = Request::new(RequestBody::Copy(body));
         *request.method_mut() = HttpMethod::POST;
         *request.uri_mut() = call.uri.clone();
         let headers = request.headers_mut();
@@ -158,22 +157,19 @@ impl Shadow {
         route::mark_role(headers, role);
         let left = deadline.saturating_duration_since(Instant::now());
         headers.insert(grpc::TIMEOUT, grpc::timeout_value(left));
-        match lease.send(request).await {
+        let answer = match lease.send(request).await {
             Ok(response) => Ok(self.collect(call, response).await),
             Err(SendError::Unsent(_)) => Err("connect"),
             Err(SendError::Failed(error)) => Ok(self.failed(upstream_failure(&error).code)),
-        }
+        };
+        drop(held_open);
+        answer
     }
 
     async fn collect(&self, call: &MirrorCall, response: Response<Incoming>) -> Answer {
         let limit = call.table.manifest.limits.max_compared_message_bytes;
         let taken = self.shared.mirror_memory.empty();
-        let mut tap = AnswerTap {
-            chunks: Vec::new(),
-            taken,
-            limit,
-            overflow: false,
-        };
+        let mut tap = AnswerTap::new(Chunks::new(taken, limit));
         let (parts, mut body) = response.into_parts();
         let mut status = grpc::status(&parts.headers);
         let mut trailers = http::HeaderMap::new();
@@ -192,12 +188,7 @@ impl Shadow {
             }
         }
         let status = grpc::status(&trailers).or(status).unwrap_or(code::UNKNOWN);
-        let AnswerTap {
-            chunks,
-            taken,
-            overflow,
-            ..
-        } = tap;
+        let (chunks, _taken, overflow) = tap.into_parts();
         let headers = parts.headers;
         let duration = std::time::Duration::ZERO;
         Answer {
@@ -205,7 +196,7 @@ impl Shadow {
             headers,
             trailers,
             chunks,
-            _taken: taken,
+            _taken,
             overflow,
             duration,
         }
@@ -249,7 +240,9 @@ impl Shadow {
         let mut stats = self.stats.borrow_mut();
         let pairs = stats.pairs(call.table.epoch, &call.label);
         let status = by_arm.map(|seen| seen.status);
-        pairs.compared(status, by_arm.map(|seen| seen.duration), &difference);
+        let durations = by_arm.map(|seen| seen.duration);
+        let timed = (!call.copying.streams).then_some(durations);
+        pairs.compared(status, timed, &difference);
         if let Some(noise) = noise
             && let Some(repeat) = self.diff(call, method, [&primary, &observation(noise)])
         {

@@ -232,6 +232,31 @@ fn at_full_weight_the_legacys_past_is_the_yardstick() {
 }
 
 #[test]
+fn copies_without_times_do_not_hold_up_the_first_step_and_say_nothing_later() {
+    let gates = Gates {
+        p99_ratio: Some(1.0),
+        ..GATES
+    };
+    let mut evidence = pairs(1_000);
+    let latency = |evidence: &MethodEvidence, at| {
+        gate(&judge(&gates, weight(at), &[evidence]), "latency").verdict
+    };
+    assert_eq!(latency(&evidence, 0.0), VerdictKind::Wait, "nothing sent");
+    evidence
+        .cell(Weight::ZERO, Arm::Candidate, Role::Shadow)
+        .calls = 1_000;
+    assert_eq!(latency(&evidence, 0.0), VerdictKind::Advance);
+    assert_eq!(
+        latency(&evidence, 1.0),
+        VerdictKind::Wait,
+        "callers' times are still to come"
+    );
+    let cell = evidence.cell(Weight::ZERO, Arm::Candidate, Role::Shadow);
+    cell.latency.record(Duration::from_millis(1));
+    assert_eq!(latency(&evidence, 0.0), VerdictKind::Wait, "one has a time");
+}
+
+#[test]
 fn latency_is_asked_only_with_a_ratio_and_rolls_back_when_proven() {
     let gates = Gates {
         p99_ratio: Some(1.0),

@@ -462,7 +462,7 @@ class CallCounters(_message.Message):
 
     @_builtins.property
     def latency(self) -> Global___Histogram:
-        """From the request's arrival to the end of the answer."""
+        """From the request's arrival to the end of the answer; empty for copies of streamed requests."""
 
     def __init__(
         self,
@@ -575,13 +575,13 @@ class PairCounters(_message.Message):
     only_legacy_failed: _builtins.int
     """Pairs in which only the legacy failed."""
     candidate_slower: _builtins.int
-    """Pairs in which the candidate took longer than the legacy."""
+    """Pairs in which the candidate took longer than the legacy; never of streamed requests."""
     legacy_slower: _builtins.int
     """Pairs in which the legacy took longer than the candidate."""
     @_builtins.property
     def not_compared(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Pairs that could not be compared, by reason ("queue_full", "over_bound", "deadline",
-        "cancelled", "no_descriptor", "connect", "unsupported_kind").
+        "cancelled", "no_descriptor", "connect", "comparer_failed").
         """
 
     @_builtins.property
