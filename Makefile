@@ -4,6 +4,7 @@
 PYTHON    ?= python3
 CARGO     ?= cargo
 CANDIDATE ?= good
+FUZZ_SECONDS ?= 60
 BIN       := target/release
 VENV      := .venv
 DATABASE  := .make/gazetteer.db
@@ -15,7 +16,8 @@ export GAZETTEER_DATABASE  := $(CURDIR)/$(DATABASE)
 export PROPTEST_RNG_SEED   ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python check bench hazards build venv database stubs fmt clean
+.PHONY: help demo test test-rust test-python check bench hazards fuzz build venv database stubs fmt \
+        clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,6 +31,7 @@ test: test-rust test-python ## Run every test
 
 test-rust: build $(DATABASE)
 	$(CARGO) test --workspace --locked
+	cd wire/fuzz && $(CARGO) test --no-default-features --locked --target-dir ../../target/fuzz
 
 test-python: build $(DATABASE)
 	$(VENV)/bin/pytest -q -c python_client/pyproject.toml --rootdir python_client python_client/tests
@@ -39,8 +42,8 @@ check: $(VENV)/.ready ## Check formatting, lints, types, stubs and docs
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --lib --locked
-	$(VENV)/bin/ruff check python_client python_server tests demo bench
-	$(VENV)/bin/ruff format --check python_client python_server tests demo bench
+	$(VENV)/bin/ruff check python_client python_server tests demo bench wire
+	$(VENV)/bin/ruff format --check python_client python_server tests demo bench wire
 	cd python_client && ../$(VENV)/bin/mypy
 	cd python_server && ../$(VENV)/bin/mypy
 	$(VENV)/bin/python python_client/generate.py --check
@@ -50,6 +53,9 @@ bench: build $(DATABASE) ## Measure both arms side by side, then the proxy
 
 hazards: build $(DATABASE) ## Show after how many calls each porting hazard is caught
 	$(VENV)/bin/python tests/hazards/run.py
+
+fuzz: ## Fuzz the wire engine, FUZZ_SECONDS for each target
+	$(PYTHON) wire/fuzz/run.py --seconds $(FUZZ_SECONDS)
 
 build: $(VENV)/.ready ## Build everything in release mode
 	$(CARGO) build --release --workspace --bins --locked
@@ -63,7 +69,7 @@ stubs: $(VENV)/.ready ## Generate the Python stubs from proto/
 
 fmt: $(VENV)/.ready ## Format everything
 	$(CARGO) fmt --all
-	$(VENV)/bin/ruff format python_client python_server tests demo bench
+	$(VENV)/bin/ruff format python_client python_server tests demo bench wire
 
 clean: ## Remove what was built
 	rm -rf target $(VENV) .make

@@ -174,8 +174,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// The connection is over, with all its streams: no event tells of each. A GOAWAY is in the
-    /// output. The same error comes again from then on.
+    /// The connection is over, with all its streams: no event tells of each, and commands find them
+    /// gone. A GOAWAY is in the output. The same error comes again from then on.
     pub fn poll_event(&mut self) -> Result<Option<Event<'_>>, ConnectionError> {
         match self.next_notice()? {
             Some(notice) => Ok(Some(notice.into_event(self.lists.current()))),
@@ -379,6 +379,9 @@ impl Connection {
             stream: head.map_or(0, |head| head.stream),
         };
         self.failed = Some(error);
+        // A command to one of them would write behind the GOAWAY.
+        self.streams = Streams::default();
+        self.line = VecDeque::new();
         self.say_go_away(self.latest_peer, error.rule.code(), rule.name().as_bytes());
         error
     }

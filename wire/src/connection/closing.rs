@@ -39,7 +39,9 @@ impl Connection {
 
     /// Asks for a sign of life; [`Event::Pong`](crate::Event::Pong) brings the payload back.
     pub fn ping(&mut self, payload: [u8; 8]) {
-        self.output.frame(FrameKind::PING, 0, 0, &payload);
+        if self.failed.is_none() {
+            self.output.frame(FrameKind::PING, 0, 0, &payload);
+        }
     }
 
     pub(super) fn on_pong(&mut self, payload: [u8; 8]) -> Option<Notice> {

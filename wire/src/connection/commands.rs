@@ -91,8 +91,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends data. Returns how many bytes went into the output at once; the rest is queued, and
-    /// [`Event::Sent`](crate::Event::Sent) tells when it leaves.
+    /// Sends data. Returns how many of its bytes went into the output at once; the rest is queued,
+    /// and [`Event::Sent`](crate::Event::Sent) tells when it leaves.
     ///
     /// # Errors
     ///
@@ -134,6 +134,7 @@ impl Connection {
         if stream.queue.bytes().saturating_add(length) > self.limits.queue_bytes {
             return Err(CommandError::QueueFull);
         }
+        let is_first = stream.queue.is_empty();
         stream.queue.push(payload);
         if end == End::Last {
             stream.queue.end(Last::Data);
@@ -142,9 +143,11 @@ impl Connection {
             stream.in_line = true;
             self.line.push_back(key);
         }
-        // Nobody waits before it: what the windows let out leaves now, in several frames.
+        // Nobody waits before it, nor anything of its own: what the windows let out leaves now, in
+        // several frames.
         let mut sent = 0usize;
-        while self.line.front() == Some(&key)
+        while is_first
+            && self.line.front() == Some(&key)
             && let Some(Notice::Sent { bytes, .. }) = self.pump()
         {
             sent = sent.saturating_add(bytes);
@@ -181,7 +184,8 @@ impl Connection {
     /// that is gone.
     pub fn reset(&mut self, key: StreamKey, code: ErrorCode) {
         let Some(stream) = self.streams.get_mut(key) else {
-            return;
+            // It ended, and the caller no longer wants to hear of it.
+            return self.notices.retain(|notice| !notice.is_reset_of(key));
         };
         if !stream.is_closed() {
             self.output

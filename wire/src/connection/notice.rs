@@ -49,6 +49,10 @@ pub(super) enum Notice {
 }
 
 impl Notice {
+    pub(super) fn is_reset_of(&self, key: StreamKey) -> bool {
+        matches!(self, Self::Reset { stream, .. } if *stream == key)
+    }
+
     pub(super) fn into_event(self, headers: &HeaderList) -> Event<'_> {
         match self {
             Self::Headers { stream, end } => Event::Headers {

@@ -256,6 +256,53 @@ fn an_unread_output_stops_data_and_reading_it_goes_on() {
     }
 }
 
+/// Two streams wait in line for room in the output; the first one's window is closed meanwhile.
+#[test]
+fn what_leaves_is_told_of_the_stream_that_it_left_from() {
+    let limits = Limits {
+        output_bytes: 100,
+        ..Limits::default()
+    };
+    let (mut bench, first) = answering(limits);
+    let input = bench.headers(3, END_STREAM, &REQUEST);
+    bench.feed(&input);
+    let second = bench.key(3);
+    let head = bench.end.send_headers(second, fields(&RESPONSE), End::More);
+    assert_eq!(head, Ok(()));
+    let end = &mut bench.end;
+    let mut send = |key, bytes| end.send_data(key, Bytes::from(vec![0; bytes]), End::More);
+    assert_eq!(send(first, 200), Ok(200));
+    assert_eq!(send(first, 10), Ok(0), "the output is full");
+    assert_eq!(send(second, 20), Ok(0));
+    assert_eq!(bench.feed(&settings(4, 200)), ["settings"]);
+    assert_eq!(bench.feed(&window_update(3, 100)), [""; 0]);
+    bench.written();
+    let more = bench
+        .end
+        .send_data(first, Bytes::from_static(b"more"), End::More);
+    assert_eq!(more, Ok(0), "and nothing of the second's");
+    assert_eq!(bench.events(), ["3 sent 20"]);
+    assert_eq!(bench.feed(&window_update(1, 100)), ["1 sent 14"]);
+}
+
+#[test]
+fn data_that_leaves_at_once_is_of_this_command_only() {
+    let limits = Limits {
+        output_bytes: 100,
+        ..Limits::default()
+    };
+    let (mut bench, key) = answering(limits);
+    let end = &mut bench.end;
+    let mut send = |bytes| end.send_data(key, Bytes::from(vec![0; bytes]), End::More);
+    assert_eq!((send(200), send(50)), (Ok(200), Ok(0)));
+    bench.written();
+    let sent = bench
+        .end
+        .send_data(key, Bytes::from_static(b"x"), End::More);
+    assert_eq!(sent, Ok(0), "50 bytes are before it");
+    assert_eq!(bench.events(), ["1 sent 51"]);
+}
+
 #[test]
 fn a_queue_has_a_bound() {
     let limits = Limits {

@@ -109,6 +109,35 @@ fn commands_out_of_order_are_refused_and_write_nothing() {
 }
 
 #[test]
+fn a_broken_connection_takes_no_commands() {
+    let mut bench = Bench::server(Limits::default());
+    let input = bench.headers(1, 0, &REQUEST);
+    bench.feed(&input);
+    bench.feed(&data(7, 0, 1));
+    assert_eq!(bench.written(), ["GOAWAY 1 PROTOCOL_ERROR"]);
+    let key = bench.key(1);
+    let answer = bench.end.send_headers(key, fields(&RESPONSE), End::Last);
+    assert_eq!(answer, Err(CommandError::Gone));
+    bench.end.reset(key, ErrorCode::CANCEL);
+    bench.end.ping(*b"12345678");
+    bench.end.leave();
+    assert!(bench.written().is_empty(), "nothing follows the GOAWAY");
+    assert_eq!(bench.end.streams(), 0);
+}
+
+#[test]
+fn a_stream_that_the_caller_reset_is_not_heard_of_again() {
+    let mut bench = Bench::server(Limits::default());
+    let input = bench.headers(1, 0, &REQUEST);
+    bench.feed(&input);
+    let key = bench.key(1);
+    let answer = bench.end.send_headers(key, fields(&RESPONSE), End::Last);
+    assert_eq!(answer, Ok(()));
+    bench.end.reset(key, ErrorCode::CANCEL);
+    assert!(bench.events().is_empty());
+}
+
+#[test]
 fn an_old_key_reaches_no_newer_stream_in_its_slot() {
     let mut bench = Bench::server(Limits::default());
     for id in [1, 3] {
