@@ -7,6 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use cutover_compare::evidence::Levels;
 use cutover_compare::{
     Descriptors, Message, MethodEvidence, Observation, Redaction, compare, judge,
 };
@@ -94,7 +95,7 @@ fn verdict(criterion: &mut Criterion) {
         (cell.calls, cell.failures) = (calls, calls / 1000);
     }
     criterion.bench_function("judge", |bencher| {
-        bencher.iter(|| judge(&gates, weight, &[black_box(&evidence)]));
+        bencher.iter(|| judge(&gates, weight, Levels::of(&gates), black_box(&evidence)));
     });
 }
 

@@ -4,6 +4,7 @@
 //! *any* time with a chance of at most alpha (Ville's inequality). All numbers are natural
 //! logarithms of e-values. Only counters go in, so the evidence of replicas adds up.
 
+mod assess;
 mod betting;
 mod capital;
 mod coin;
@@ -18,12 +19,14 @@ mod special;
 mod verdict;
 mod words;
 
+pub use assess::{Assessed, Basis, FieldCell, FieldCounts, MethodQuestion, Question, assess};
 pub use betting::ln_e_no_worse;
 pub use coin::{interval, ln_e_above, ln_e_below, ln_e_two_sided};
 pub use counters::{CallCell, MethodEvidence, PairCell};
-pub use latency::{Shift, SlowTail, ln_e_slower, p_quantile_bounds, radius, shift, slow_tail};
+pub use gates::Levels;
+pub use latency::{Shift, Stratum, ln_e_longer, ln_e_slower, p_quantile_bounds, radius, shift};
 pub use many::e_bh;
-pub use noise::{FieldNoise, noisy};
+pub use noise::{FieldNoise, noisy, real};
 pub use rate::{clean_needed, ln_e_rate_below};
 pub use routed::{Step, ln_e_fails_more, ln_e_fails_no_more};
 pub use verdict::{GateAnswer, Verdict, VerdictKind, judge};

@@ -14,7 +14,7 @@ use crate::pairing::{Bounds, Outcome, Pairing};
 use crate::process::{ProcessKey, Reading};
 use crate::shared::Shared;
 use crate::store::{StoreError, save_change, save_snapshot, save_trace_pair};
-use crate::verdict::assess;
+use crate::verdict::Question;
 
 /// How often snapshots are saved, rates taken and gone proxies looked for.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
@@ -49,7 +49,7 @@ async fn beat(shared: Arc<Shared>) {
         let questions = shared.core().questions(shared.moment());
         let epoch = questions.epoch;
         let judged = tokio::task::spawn_blocking(move || {
-            let judge = |(scope, question)| (scope, assess(&question));
+            let judge = |(scope, question): (_, Question)| (scope, question.assess());
             questions.of.into_iter().map(judge).collect::<Vec<_>>()
         });
         let answers = match judged.await {

@@ -53,6 +53,7 @@ pub(crate) struct FieldTally {
 pub(crate) struct PairTally {
     pub(crate) compared: u64,
     pub(crate) mismatched: u64,
+    pub(crate) triples: u64,
     pub(crate) only_candidate_failed: u64,
     pub(crate) only_legacy_failed: u64,
     pub(crate) candidate_slower: u64,
@@ -101,14 +102,8 @@ impl Cell {
 
 impl PairTally {
     fn merge(&mut self, other: &PairTally) {
+        self.merge_counts(other);
         let add = |mine: &mut u64, theirs: u64| *mine = mine.saturating_add(theirs);
-        add(&mut self.compared, other.compared);
-        add(&mut self.mismatched, other.mismatched);
-        add(&mut self.only_candidate_failed, other.only_candidate_failed);
-        add(&mut self.only_legacy_failed, other.only_legacy_failed);
-        add(&mut self.candidate_slower, other.candidate_slower);
-        add(&mut self.legacy_slower, other.legacy_slower);
-        add_all(&mut self.not_compared, &other.not_compared);
         for (key, field) in &other.fields {
             let mine = self.fields.entry(key.clone()).or_default();
             add(&mut mine.pairs, field.pairs);
@@ -116,6 +111,19 @@ impl PairTally {
             add(&mut mine.only_repeat, field.only_repeat);
             add(&mut mine.both, field.both);
         }
+    }
+
+    /// All but the fields.
+    fn merge_counts(&mut self, other: &PairTally) {
+        let add = |mine: &mut u64, theirs: u64| *mine = mine.saturating_add(theirs);
+        add(&mut self.compared, other.compared);
+        add(&mut self.mismatched, other.mismatched);
+        add(&mut self.triples, other.triples);
+        add(&mut self.only_candidate_failed, other.only_candidate_failed);
+        add(&mut self.only_legacy_failed, other.only_legacy_failed);
+        add(&mut self.candidate_slower, other.candidate_slower);
+        add(&mut self.legacy_slower, other.legacy_slower);
+        add_all(&mut self.not_compared, &other.not_compared);
     }
 
     fn since(&self, baseline: &PairTally) -> PairTally {
@@ -132,6 +140,7 @@ impl PairTally {
         PairTally {
             compared: self.compared.saturating_sub(baseline.compared),
             mismatched: self.mismatched.saturating_sub(baseline.mismatched),
+            triples: self.triples.saturating_sub(baseline.triples),
             only_candidate_failed: self
                 .only_candidate_failed
                 .saturating_sub(baseline.only_candidate_failed),
@@ -152,6 +161,7 @@ impl PairTally {
         wire::PairCounters {
             compared: self.compared,
             mismatched: self.mismatched,
+            triples: self.triples,
             only_candidate_failed: self.only_candidate_failed,
             only_legacy_failed: self.only_legacy_failed,
             candidate_slower: self.candidate_slower,
@@ -226,29 +236,12 @@ impl MethodTally {
         self.pairs.merge(&other.pairs);
     }
 
-    /// Adds what another method counted, with another number of mismatches and without its fields.
-    pub(crate) fn merge_without_fields(&mut self, other: &MethodTally, mismatched: u64) {
+    /// Adds what another method counted, without its fields.
+    pub(crate) fn merge_without_fields(&mut self, other: &MethodTally) {
         for (key, cell) in &other.calls {
             self.calls.entry(*key).or_default().merge(cell);
         }
-        let PairTally {
-            compared,
-            only_candidate_failed,
-            only_legacy_failed,
-            candidate_slower,
-            legacy_slower,
-            ..
-        } = other.pairs;
-        self.pairs.merge(&PairTally {
-            compared,
-            mismatched,
-            only_candidate_failed,
-            only_legacy_failed,
-            candidate_slower,
-            legacy_slower,
-            not_compared: other.pairs.not_compared.clone(),
-            fields: BTreeMap::new(),
-        });
+        self.pairs.merge_counts(&other.pairs);
     }
 
     /// What was counted since `baseline`, an earlier state of the same counters.
@@ -398,6 +391,7 @@ fn read_pairs(method: &str, wire: &wire::PairCounters) -> Result<PairTally, Impl
     Ok(PairTally {
         compared,
         mismatched: within("mismatched", wire.mismatched)?,
+        triples: within("triples", wire.triples)?,
         only_candidate_failed: within("only_candidate_failed", wire.only_candidate_failed)?,
         only_legacy_failed: within("only_legacy_failed", wire.only_legacy_failed)?,
         candidate_slower: within("candidate_slower", wire.candidate_slower)?,

@@ -1,26 +1,16 @@
-//! From counters to a verdict. The evidence of the whole epoch decides about advancing; a rollback
-//! is decided by it and by a recent window as well, so that a bad build in the middle of a long,
-//! clean ramp is not hidden behind its history.
-//!
-//! With alpha = 1 - confidence, the chance of a wrong rollback stays at most alpha: half of it goes
-//! to the whole epoch, and of the other half the k-th window of the epoch gets the share
-//! 6 / (pi² k²), which adds up to one over all windows there can ever be. A window opens where a
-//! step is entered and every [`WINDOW`] after that; each is an e-process of its own, begun at a
-//! stopping time.
-//!
-//! Pairs that differ only in noisy fields should not count. From counters alone their number is
-//! known only between two bounds, so each side gets the bound that is safe for it: advancing is
-//! judged with the most mismatches there can be, rolling back with the fewest.
+//! Between the ramp's counters and the tests on them: [`cutover_compare::evidence::assess`] draws
+//! the verdict; here its question is put together, and its answer goes over the wire.
 
-use std::f64::consts::PI;
 use std::time::Duration;
 
-use cutover_compare::evidence::{FieldNoise, noisy};
-use cutover_compare::{CallCell, Histogram, MethodEvidence, PairCell, Verdict, VerdictKind, judge};
+use cutover_compare::evidence::{
+    Basis as Drawn, FieldCell, FieldCounts, FieldNoise, MethodQuestion, assess, noisy,
+};
+use cutover_compare::{CallCell, Histogram, MethodEvidence, PairCell, Verdict, VerdictKind};
 use cutover_manifest::{Gates, Weight};
 use cutover_proto::cutover::v1 as wire;
 
-use crate::tally::{MethodTally, PairTally};
+use crate::tally::{FieldTally, MethodTally, PairTally};
 
 /// How long a window of recent evidence lasts.
 pub(crate) const WINDOW: Duration = Duration::from_secs(300);
@@ -30,22 +20,24 @@ pub(crate) const WINDOW: Duration = Duration::from_secs(300);
 pub(crate) struct Question {
     pub(crate) gates: Gates,
     pub(crate) weight: Weight,
-    /// Which window of the epoch `recent` is, from 1.
+    /// Which window of the epoch the recent counters are from, from 1.
     pub(crate) window: u64,
-    /// One entry for each method of the ramp, since the epoch began.
-    pub(crate) whole: Vec<MethodTally>,
-    /// The same since the window opened.
-    pub(crate) recent: Vec<MethodTally>,
+    /// One entry for each method of the ramp.
+    pub(crate) methods: Vec<MethodTallies>,
 }
 
-/// Which bound of the number of mismatched pairs is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bound {
-    Most,
-    Fewest,
+/// What was counted of one method.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MethodTallies {
+    /// Since the epoch began.
+    pub(crate) whole: MethodTally,
+    /// Since the window opened.
+    pub(crate) recent: MethodTally,
+    /// The share of its mirrored calls that are asked once more for noise.
+    pub(crate) noise_share: f64,
 }
 
-/// A verdict, and what it was drawn from: judging that again gives the same gates.
+/// A verdict, and what it was drawn from.
 #[derive(Clone, Debug)]
 pub(crate) struct Assessed {
     pub(crate) verdict: Verdict,
@@ -55,75 +47,73 @@ pub(crate) struct Assessed {
 /// What a verdict was drawn from.
 #[derive(Clone, Debug)]
 pub(crate) struct Basis {
-    gates: Gates,
-    weight: Weight,
-    /// Which window the counters are from; 0 for the whole epoch.
-    window: u64,
-    /// Of all methods together; mismatches without noise, and fields left out.
+    drawn: Drawn,
+    /// Of all methods together, mismatches without noise, and fields left out.
     counters: MethodTally,
 }
 
-/// The verdict on a ramp.
-pub(crate) fn assess(question: &Question) -> Assessed {
-    let alpha = 1.0 - question.gates.confidence;
-    let ask = |tallies: &[MethodTally], window, bound, alpha: f64| {
+impl Question {
+    /// The verdict.
+    pub(crate) fn assess(&self) -> Assessed {
+        let assessed = assess(&cutover_compare::evidence::Question {
+            gates: self.gates,
+            weight: self.weight,
+            window: self.window,
+            methods: self.methods.iter().map(MethodTallies::ask).collect(),
+        });
         let mut counters = MethodTally::default();
-        for tally in tallies {
-            let mismatched = mismatched(&tally.pairs, bound, alpha);
-            counters.merge_without_fields(tally, mismatched);
+        for method in &self.methods {
+            counters.merge_without_fields(match assessed.basis.window {
+                0 => &method.whole,
+                _ => &method.recent,
+            });
         }
-        let basis = Basis {
-            gates: Gates {
-                confidence: 1.0 - alpha,
-                ..question.gates
-            },
-            weight: question.weight,
-            window,
-            counters,
-        };
+        counters.pairs.mismatched = assessed.basis.evidence.pairs.mismatched;
         Assessed {
-            verdict: judge(&basis.gates, basis.weight, &[&evidence(&basis.counters)]),
-            basis,
+            verdict: assessed.verdict,
+            basis: Basis {
+                drawn: assessed.basis,
+                counters,
+            },
         }
-    };
-    let k = question.window.max(1) as f64;
-    let recent = ask(
-        &question.recent,
-        question.window.max(1),
-        Bound::Fewest,
-        alpha / 2.0 * 6.0 / (PI * PI * k * k),
-    );
-    if recent.verdict.kind == VerdictKind::Rollback {
-        return recent;
     }
-    let mut whole = ask(&question.whole, 0, Bound::Fewest, alpha / 2.0);
-    if whole.verdict.kind == VerdictKind::Rollback {
-        return whole;
-    }
-    // What remains is advancing, with all of alpha: a rollback at that level is none.
-    let advance = ask(&question.whole, 0, Bound::Most, alpha);
-    match advance.verdict.kind {
-        VerdictKind::Rollback => {
-            whole.verdict.kind = VerdictKind::Wait;
-            whole
+}
+
+impl MethodTallies {
+    fn ask(&self) -> MethodQuestion<'_> {
+        let recent = &self.recent.pairs.fields;
+        let fields = self.whole.pairs.fields.iter();
+        let fields = fields.map(|(key, whole)| FieldCell {
+            path: &key.0,
+            whole: counts(whole),
+            recent: recent.get(key).map(counts).unwrap_or_default(),
+        });
+        MethodQuestion {
+            whole: evidence(&self.whole),
+            recent: evidence(&self.recent),
+            noise_share: self.noise_share,
+            fields: fields.collect(),
         }
-        VerdictKind::Advance | VerdictKind::Wait => advance,
     }
 }
 
 impl Basis {
     /// As it goes into the decision log.
     pub(crate) fn to_wire(&self, scope: &str) -> wire::Basis {
+        let gates = &self.drawn.gates;
         wire::Basis {
             gates: Some(wire::GateSettings {
-                min_calls: self.gates.min_calls,
-                error_rate_margin: self.gates.error_rate_margin,
-                mismatch_below: self.gates.mismatch_below,
-                p99_ratio: self.gates.p99_ratio,
-                confidence: self.gates.confidence,
+                min_calls: gates.min_calls,
+                error_rate_margin: gates.error_rate_margin,
+                mismatch_below: gates.mismatch_below,
+                p99_ratio: gates.p99_ratio,
+                p99_tolerance: gates.p99_tolerance,
+                confidence: gates.confidence,
             }),
-            weight_bp: self.weight.bp().into(),
-            window: self.window,
+            weight_bp: self.drawn.weight.bp().into(),
+            window: self.drawn.window,
+            guard_error: self.drawn.levels.guards,
+            undecided: self.drawn.evidence.pairs.undecided,
             evidence: Some(self.counters.to_wire(scope)),
         }
     }
@@ -166,16 +156,19 @@ pub(crate) fn to_wire(verdict: &Verdict) -> wire::Verdict {
 
 /// For each field of the pairs, whether its differences are noise.
 pub(crate) fn noisy_fields(pairs: &PairTally, alpha: f64) -> Vec<bool> {
-    let triples: Vec<FieldNoise> = pairs
-        .fields
-        .values()
-        .map(|field| FieldNoise {
+    let triples: Vec<FieldNoise> = pairs.fields.values().map(|f| counts(f).noise).collect();
+    noisy(&triples, alpha)
+}
+
+fn counts(field: &FieldTally) -> FieldCounts {
+    FieldCounts {
+        pairs: field.pairs,
+        noise: FieldNoise {
             only_other: field.only_other,
             only_repeat: field.only_repeat,
             both: field.both,
-        })
-        .collect();
-    noisy(&triples, alpha)
+        },
+    }
 }
 
 fn evidence(tally: &MethodTally) -> MethodEvidence {
@@ -196,6 +189,8 @@ fn evidence(tally: &MethodTally) -> MethodEvidence {
         pairs: PairCell {
             compared: pairs.compared,
             mismatched: pairs.mismatched,
+            undecided: 0,
+            triples: pairs.triples,
             only_candidate_failed: pairs.only_candidate_failed,
             only_legacy_failed: pairs.only_legacy_failed,
             candidate_slower: pairs.candidate_slower,
@@ -204,54 +199,25 @@ fn evidence(tally: &MethodTally) -> MethodEvidence {
     }
 }
 
-/// Pairs that differ in a field that is not noise: at least as many as the worst such field has,
-/// and as remain when every noisy difference had a pair of its own; at most all such differences
-/// together. Where the fields don't explain all mismatches, all count.
-fn mismatched(pairs: &PairTally, bound: Bound, alpha: f64) -> u64 {
-    let noisy = noisy_fields(pairs, alpha);
-    let sum_where = |wanted: bool| {
-        let fields = pairs.fields.values().zip(&noisy);
-        fields
-            .filter(|(_, noisy)| **noisy == wanted)
-            .map(|(field, _)| field.pairs)
-            .sum::<u64>()
-    };
-    let (noise, real) = (sum_where(true), sum_where(false));
-    if noise.saturating_add(real) < pairs.mismatched {
-        return pairs.mismatched;
-    }
-    match bound {
-        Bound::Most => real.min(pairs.mismatched),
-        Bound::Fewest => {
-            let fields = pairs.fields.values().zip(&noisy);
-            let worst = fields
-                .filter(|(_, noisy)| !**noisy)
-                .map(|(field, _)| field.pairs)
-                .max();
-            worst
-                .unwrap_or(0)
-                .max(pairs.mismatched.saturating_sub(noise))
-                .min(pairs.mismatched)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::*;
-    use crate::tally::FieldTally;
+    use cutover_compare::judge;
 
-    fn tally(compared: u64, mismatched: u64) -> MethodTally {
+    use super::*;
+
+    fn tally(compared: u64, mismatched: u64, triples: u64) -> MethodTally {
         let field = FieldTally {
             pairs: mismatched,
+            only_other: triples.min(mismatched),
             ..FieldTally::default()
         };
         let fields = BTreeMap::from([(("name".to_owned(), "value".to_owned()), field)]);
         let pairs = PairTally {
             compared,
             mismatched,
+            triples,
             fields,
             ..PairTally::default()
         };
@@ -261,96 +227,52 @@ mod tests {
         }
     }
 
-    fn question(whole: MethodTally, recent: MethodTally) -> Question {
+    fn question(whole: MethodTally, recent: MethodTally, noise_share: f64) -> Question {
         Question {
-            gates: Gates {
-                mismatch_below: 0.01,
-                min_calls: 100,
-                ..Gates::default()
-            },
+            gates: Gates::default(),
             weight: Weight::ZERO,
             window: 3,
-            whole: vec![whole],
-            recent: vec![recent],
+            methods: vec![MethodTallies {
+                whole,
+                recent,
+                noise_share,
+            }],
         }
-    }
-
-    fn verdict(whole: MethodTally, recent: MethodTally) -> Verdict {
-        assess(&question(whole, recent)).verdict
     }
 
     #[test]
-    fn what_a_verdict_was_drawn_from_gives_the_same_gates_again() {
-        let mut noisy = tally(1_000, 40);
-        for field in noisy.pairs.fields.values_mut() {
-            field.both = 50;
+    fn what_goes_into_the_log_gives_the_same_gates_again() {
+        for (noise_share, window, undecided) in [(0.0, 3, 0), (0.5, 0, 90)] {
+            let asked = question(tally(5_000, 90, 2), tally(200, 90, 2), noise_share);
+            let Assessed { verdict, basis } = asked.assess();
+            let wire = basis.to_wire("/a.B/C");
+            assert_eq!((wire.window, wire.undecided), (window, undecided));
+            let counters = wire.evidence.unwrap();
+            assert!(counters.pairs.as_ref().unwrap().fields.is_empty());
+            let mut again = evidence(&MethodTally::from_wire(&counters).unwrap());
+            again.pairs.undecided = undecided;
+            let drawn = basis.drawn;
+            let again = judge(&drawn.gates, drawn.weight, drawn.levels, &again);
+            let figures = |verdict: &Verdict| {
+                let gates = verdict.gates.iter();
+                gates
+                    .map(|g| (g.name, g.n, g.s, g.log_e))
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(figures(&again), figures(&verdict));
         }
-        let mut asked = question(noisy.clone(), tally(10, 0));
-        asked.whole.push(tally(500, 3));
-        let Assessed { verdict, basis } = assess(&asked);
-        let wire = basis.to_wire("*").evidence.unwrap();
-        let pairs = wire.pairs.clone().unwrap();
+    }
+
+    #[test]
+    fn fields_of_the_window_are_those_of_the_epoch() {
+        let asked = question(tally(5_000, 40, 30), tally(200, 90, 30), 0.5);
+        let method = asked.methods[0].ask();
+        let field = &method.fields[0];
         assert_eq!(
-            (pairs.compared, pairs.mismatched),
-            (1_500, 3),
-            "noise is left out"
+            (field.path, field.whole.pairs, field.recent.pairs),
+            ("name", 40, 90)
         );
-        let again = MethodTally::from_wire(&wire::MethodReport {
-            method: "/a.B/C".into(),
-            ..wire
-        });
-        let again = judge(&basis.gates, basis.weight, &[&evidence(&again.unwrap())]);
-        assert_eq!(again.gates, verdict.gates);
-    }
-
-    #[test]
-    fn nothing_seen_means_wait() {
-        let verdict = verdict(MethodTally::default(), MethodTally::default());
-        assert_eq!(verdict.kind, VerdictKind::Wait);
-    }
-
-    #[test]
-    fn many_mismatches_roll_back() {
-        let verdict = verdict(tally(1_000, 300), tally(1_000, 300));
-        assert_eq!(verdict.kind, VerdictKind::Rollback, "{verdict:?}");
-        assert!(!sentence(&verdict).is_empty());
-    }
-
-    #[test]
-    fn a_bad_build_is_not_hidden_behind_a_long_clean_history() {
-        let clean = verdict(tally(1_000_000, 100), tally(200, 0));
-        assert_ne!(clean.kind, VerdictKind::Rollback);
-        let assessed = assess(&question(tally(1_000_000, 100), tally(200, 100)));
-        assert_eq!(assessed.basis.window, 3, "the recent window decided");
-        let verdict = assessed.verdict;
-        assert_eq!(verdict.kind, VerdictKind::Rollback, "{verdict:?}");
-    }
-
-    #[test]
-    fn pairs_that_differ_only_by_noise_do_not_count() {
-        let mut noisy = tally(1_000, 1_000);
-        for field in noisy.pairs.fields.values_mut() {
-            field.both = 50;
-        }
-        for bound in [Bound::Most, Bound::Fewest] {
-            assert_eq!(mismatched(&noisy.pairs, bound, 0.05), 0);
-            assert_eq!(mismatched(&tally(10, 4).pairs, bound, 0.05), 4);
-        }
-        let real = FieldTally {
-            pairs: 7,
-            ..FieldTally::default()
-        };
-        noisy
-            .pairs
-            .fields
-            .insert(("score".into(), "value".into()), real);
-        assert_eq!(mismatched(&noisy.pairs, Bound::Fewest, 0.05), 7);
-        noisy.pairs.mismatched = 2_000;
-        noisy.pairs.compared = 2_000;
-        let unexplained = mismatched(&noisy.pairs, Bound::Most, 0.05);
-        assert_eq!(
-            unexplained, 2_000,
-            "differences beyond those that fields explain"
-        );
+        assert_eq!(asked.assess().verdict.kind, VerdictKind::Rollback);
+        assert!(!sentence(&asked.assess().verdict).is_empty());
     }
 }

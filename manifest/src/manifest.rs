@@ -192,6 +192,9 @@ pub struct Gates {
     pub mismatch_below: f64,
     /// How many times the legacy's p99 the candidate's may be; `None`: not asked.
     pub p99_ratio: Option<f64>,
+    /// By how much more than `p99_ratio` times it must be proven not to be, as a share; default
+    /// 0.5. Without any, equality would have to be proven, which no number of calls does.
+    pub p99_tolerance: f64,
     /// One minus the chance of a wrong rollback or advance; default 0.95.
     pub confidence: f64,
 }
@@ -203,6 +206,7 @@ impl Default for Gates {
             error_rate_margin: 0.001,
             mismatch_below: 0.001,
             p99_ratio: None,
+            p99_tolerance: 0.5,
             confidence: 0.95,
         }
     }

@@ -213,6 +213,7 @@ pub(crate) struct RawGates {
 pub(crate) struct RawLatency {
     #[serde(rename = "p99Ratio")]
     pub(crate) p99_ratio: Spanned<f64>,
+    pub(crate) tolerance: Option<RawRatio>,
 }
 
 #[derive(Deserialize, Default)]

@@ -26,7 +26,7 @@ spec:
   ramp:
     scope: method
     steps: [{ weight: 1, hold: 10m }, { weight: 10, hold: 30m }, { weight: 50, hold: 1h }, { weight: 100 }]
-    gates: { minCalls: 500, errorRateMargin: 0.1%, mismatchBelow: 0.01%, latency: { p99Ratio: 1.0 }, confidence: 0.95 }
+    gates: { minCalls: 500, errorRateMargin: 0.1%, mismatchBelow: 0.01%, latency: { p99Ratio: 1.0, tolerance: 25% }, confidence: 0.95 }
     onFailure: rollback
 "#;
 
@@ -64,6 +64,7 @@ fn reads_the_whole_manifest() {
     assert_eq!(ramp.steps[1].hold, Duration::from_secs(1800));
     assert!((ramp.gates.mismatch_below - 1e-4).abs() < 1e-12);
     assert_eq!(ramp.gates.p99_ratio, Some(1.0));
+    assert_eq!(ramp.gates.p99_tolerance, 0.25);
 }
 
 #[test]

@@ -59,6 +59,7 @@ pub(crate) struct Cell {
 pub(crate) struct PairStats {
     pub(crate) compared: u64,
     pub(crate) mismatched: u64,
+    pub(crate) triples: u64,
     pub(crate) only_failed: [u64; 2],
     pub(crate) slower: [u64; 2],
     pub(crate) not_compared: BTreeMap<&'static str, u64>,
@@ -236,6 +237,7 @@ impl PairStats {
 
     /// Counts one triple: what differed between the arms, and what between two answers of one.
     pub(crate) fn noise(&mut self, other: &Comparison, repeat: &Comparison) {
+        self.triples += 1;
         let (other, repeat) = (fields(other), fields(repeat));
         for field in other.union(&repeat) {
             let stats = self.field(field.clone());
@@ -264,6 +266,7 @@ impl PairStats {
     fn merge(&mut self, other: PairStats) {
         self.compared += other.compared;
         self.mismatched += other.mismatched;
+        self.triples += other.triples;
         for arm in Arm::BOTH.map(Arm::index) {
             self.only_failed[arm] += other.only_failed[arm];
             self.slower[arm] += other.slower[arm];

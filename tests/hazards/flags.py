@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 from cutover.v1 import operator_pb2 as pb
 
-_SAID = "yet the slowest"
-"""Of a latency gate that has proven a slow tail, though not at the quantile that it decides by."""
-
 
 @dataclass(frozen=True)
 class Flag:
@@ -45,5 +42,3 @@ def _against(scope: str, gates: Iterable[pb.Gate]) -> Iterable[Flag]:
     for gate in gates:
         if gate.verdict == pb.VERDICT_KIND_ROLLBACK:
             yield Flag("gate", method, gate.name, "rollback")
-        elif gate.name == "latency" and _SAID in gate.reason:
-            yield Flag("gate", method, gate.name, "said")

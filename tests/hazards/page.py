@@ -21,12 +21,9 @@ Each candidate is the real one with one mistake (`tests/broken/`; `gazetteer-bro
 says what each does). Every call that only reads is mirrored, 5 % are asked once more for noise, and
 what a hazard has to be called stands in `tests/hazards/catalogue.py` before the run. Calls come in
 batches, each 1.4 times the size of the one before, and the report is read after each: the calls to
-detection are an upper bound. `(said)` behind a gate means that its reason names a slow tail while
-its verdict does not roll back; it counts as caught here, and as raised in a clean run. Times are
-judged only in the routed setup (weight 50), with four calls at a time: with twelve on two busy
-cores, and judged at weight 0, the latency gate (p99Ratio 1.0) rolled back a candidate that is no
-slower, probably since shadows wait for a core. The other clean runs say nothing about that gate.
-The exit code is 1 if a hazard was missed or misnamed, or a clean run flagged.
+detection are an upper bound. Times are judged in all setups (p99Ratio 1.0), with four calls at a
+time; at weight 0, where the candidate answers only shadows, they never roll back. The exit code
+is 1 if a hazard was missed or misnamed, or a clean run flagged.
 
 """
 

@@ -153,14 +153,20 @@ fn basis(basis: &Basis) -> String {
     let weight = percent(basis.weight_bp);
     let mut out = format!("\ndrawn from {what}, judged at weight {weight}\n");
     if let Some(gates) = &basis.gates {
-        let p99 = gates
-            .p99_ratio
-            .map_or_else(String::new, |ratio| format!(", p99 ratio {ratio}"));
+        let p99 = gates.p99_ratio.map_or_else(String::new, |ratio| {
+            let tolerance = gates.p99_tolerance;
+            format!(", p99 ratio {ratio} and {tolerance} more")
+        });
         line(
             &mut out,
             format_args!(
-                "  min calls {}, error rate margin {}, mismatch below {}, confidence {}{p99}",
-                gates.min_calls, gates.error_rate_margin, gates.mismatch_below, gates.confidence
+                "  min calls {}, error rate margin {}, mismatch below {}, confidence {} to advance, \
+                 {} to roll back{p99}",
+                gates.min_calls,
+                gates.error_rate_margin,
+                gates.mismatch_below,
+                gates.confidence,
+                1.0 - basis.guard_error
             ),
         );
     }
@@ -171,10 +177,11 @@ fn basis(basis: &Basis) -> String {
         line(
             &mut out,
             format_args!(
-                "  {} pairs compared, {} differ; only the candidate failed in {}, only the legacy \
+                "  {} pairs compared, {} differ ({} of them perhaps by noise); only the candidate failed in {}, only the legacy \
                  in {}; the candidate was slower in {}, the legacy in {}",
                 pairs.compared,
                 pairs.mismatched,
+                basis.undecided,
                 pairs.only_candidate_failed,
                 pairs.only_legacy_failed,
                 pairs.candidate_slower,

@@ -29,6 +29,11 @@ pub struct PairCell {
     pub compared: u64,
     /// Pairs with at least one difference that counts.
     pub mismatched: u64,
+    /// Of those, pairs whose differences may be noise: they count against advancing, and not for
+    /// rolling back.
+    pub undecided: u64,
+    /// Pairs that were asked once more for noise.
+    pub triples: u64,
     /// Pairs in which only the candidate failed.
     pub only_candidate_failed: u64,
     /// Pairs in which only the legacy failed.
@@ -53,6 +58,8 @@ impl PairCell {
     pub fn merge(&mut self, other: &PairCell) {
         self.compared += other.compared;
         self.mismatched += other.mismatched;
+        self.undecided += other.undecided;
+        self.triples += other.triples;
         self.only_candidate_failed += other.only_candidate_failed;
         self.only_legacy_failed += other.only_legacy_failed;
         self.candidate_slower += other.candidate_slower;
@@ -63,13 +70,27 @@ impl PairCell {
 impl MethodEvidence {
     /// Adds what another has counted, cell by cell.
     pub fn merge(&mut self, other: &MethodEvidence) {
+        let PairCell {
+            mismatched,
+            undecided,
+            ..
+        } = other.pairs;
+        self.merge_with(other, mismatched, undecided);
+    }
+
+    /// Adds what another has counted, with other numbers of mismatches.
+    pub(super) fn merge_with(&mut self, other: &MethodEvidence, mismatched: u64, undecided: u64) {
         for cell in &other.calls {
             let mine = self.cell(cell.weight, cell.arm, cell.role);
             mine.calls += cell.calls;
             mine.failures += cell.failures;
             mine.latency.merge(&cell.latency);
         }
-        self.pairs.merge(&other.pairs);
+        self.pairs.merge(&PairCell {
+            mismatched,
+            undecided,
+            ..other.pairs
+        });
     }
 
     /// The cell of a weight, arm and role; a new one where there was none.
@@ -98,22 +119,13 @@ impl MethodEvidence {
         })
     }
 
-    /// Latency of one arm's primary and shadow calls at all weights.
-    pub(super) fn latency(&self, arm: Arm) -> Histogram {
+    /// Latency, summed over the cells that `which` picks.
+    pub(super) fn latency(&self, which: impl Fn(&CallCell) -> bool) -> Histogram {
         let mut sum = Histogram::default();
-        for cell in &self.calls {
-            if cell.arm == arm && cell.role != Role::Noise {
-                sum.merge(&cell.latency);
-            }
+        for cell in self.calls.iter().filter(|cell| which(cell)) {
+            sum.merge(&cell.latency);
         }
         sum
-    }
-}
-
-impl CallCell {
-    /// Calls whose times say nothing about the arm.
-    pub(super) fn untimed(&self) -> u64 {
-        self.calls.saturating_sub(self.latency.count())
     }
 }
 

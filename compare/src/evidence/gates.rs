@@ -6,7 +6,7 @@
 //! | `paired_errors` | guard, and proof | guard, where pairs were compared | likewise |
 //! | `error_rate` | – | guard, and proof | guard, and proof against the legacy's past |
 //! | `mismatch` | guard, and proof | likewise | likewise |
-//! | `latency` | guard, where `p99_ratio` is set | likewise | likewise |
+//! | `latency` | proof, where `p99_ratio` is set | guard, and proof | guard |
 //!
 //! A guard rolls back when the candidate is proven worse; a proof advances when it is proven fine.
 //! In between, and without data, the answer is to wait.
@@ -21,34 +21,57 @@ use super::verdict::{GateAnswer, VerdictKind};
 use super::words::{percent, say};
 use super::{coin, rate};
 
-/// How many gates can roll back; each gets this part of the allowed error.
-const GUARDS: f64 = 4.0;
+/// How many questions can lead to a rollback: those of the gates, and which fields differ by more
+/// than noise. Each gets this part of the allowed error.
+const GUARDS: f64 = 5.0;
+
+/// Allowed chances of a wrong answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Levels {
+    /// Of a wrong rollback, all guards together.
+    pub guards: f64,
+    /// Of a wrong advance: each proof.
+    pub proof: f64,
+}
+
+impl Levels {
+    /// The same for both: what the gates' confidence leaves.
+    #[must_use]
+    pub fn of(gates: &Gates) -> Levels {
+        let alpha = (1.0 - gates.confidence).clamp(1e-12, 0.5);
+        Levels {
+            guards: alpha,
+            proof: alpha,
+        }
+    }
+
+    /// What one guard may err.
+    pub(super) fn guard(&self) -> f64 {
+        self.guards / GUARDS
+    }
+}
 
 /// The evidence, and what is asked of it.
 pub(super) struct Question<'a> {
     pub(super) gates: &'a Gates,
     pub(super) weight: Weight,
+    pub(super) levels: Levels,
     pub(super) evidence: &'a MethodEvidence,
 }
 
 impl Question<'_> {
-    /// Allowed chance of a wrong verdict.
-    fn alpha(&self) -> f64 {
-        (1.0 - self.gates.confidence).clamp(1e-12, 0.5)
-    }
-
     /// What the log e-value of a proof has to reach.
     fn ln_proof(&self) -> f64 {
-        -self.alpha().ln()
+        -self.levels.proof.ln()
     }
 
     /// What the log e-value of a guard has to reach.
     fn ln_guard(&self) -> f64 {
-        (GUARDS / self.alpha()).ln()
+        -self.levels.guard().ln()
     }
 
     fn confidence(&self) -> String {
-        percent(1.0 - self.alpha())
+        percent(1.0 - self.levels.proof)
     }
 
     /// Has the candidate been asked often enough at this weight?
@@ -92,13 +115,21 @@ impl Question<'_> {
         } else {
             ""
         };
-        let counts = format!("{s} of {n} pairs differ{hint}");
-        let guard = coin::ln_e_above(n, s, bound);
+        let certain = s.saturating_sub(self.evidence.pairs.undecided);
+        let guard = coin::ln_e_above(n, certain, bound);
         if guard >= self.ln_guard() {
-            let reason = format!("{counts}: more than {}", percent(bound));
-            return Some(self.test("mismatch", VerdictKind::Rollback, reason, n, s, guard));
+            let reason = format!(
+                "{certain} of {n} pairs differ: more than {}",
+                percent(bound)
+            );
+            return Some(self.test("mismatch", VerdictKind::Rollback, reason, n, certain, guard));
         }
-        let Some(clean) = rate::clean_needed(bound, self.alpha()) else {
+        let perhaps = match s - certain {
+            0 => String::new(),
+            undecided => format!(" ({undecided} of them perhaps by noise)"),
+        };
+        let counts = format!("{s} of {n} pairs differ{hint}{perhaps}");
+        let Some(clean) = rate::clean_needed(bound, self.levels.proof) else {
             // Nothing can prove a bound of 0; a bound of 1 needs no proof.
             let verdict = if bound >= 1.0 {
                 VerdictKind::Advance

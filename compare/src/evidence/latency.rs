@@ -4,6 +4,7 @@
 use super::coin::ln_e_above;
 use super::counters::PairCell;
 use super::rate::ln_e_rate_below;
+use super::routed::{Step, ln_e_fails_more};
 use crate::Histogram;
 
 /// Factor of the radius of a distribution's confidence band (Howard and Ramdas, arXiv 1906.09712).
@@ -16,6 +17,21 @@ const A: f64 = 0.85;
 /// chance is rejected bound it; nothing has to be paid for looking at all edges.
 #[must_use]
 pub fn p_quantile_bounds(histogram: &Histogram, q: f64, alpha: f64) -> (f64, Option<f64>) {
+    let (below, above) = p_quantile_buckets(histogram, q, alpha);
+    let low = match below {
+        0 => 0.0,
+        below => Histogram::upper_edge_us(below - 1),
+    };
+    (low, above.map(Histogram::upper_edge_us))
+}
+
+/// The same in buckets: how many of their upper edges are certainly below the quantile, and the
+/// first whose upper edge is certainly above it.
+pub(super) fn p_quantile_buckets(
+    histogram: &Histogram,
+    q: f64,
+    alpha: f64,
+) -> (usize, Option<usize>) {
     let (n, tail, threshold) = (histogram.count(), 1.0 - q, -alpha.ln());
     let edges: Vec<usize> = (0..Histogram::BUCKETS - 1).collect();
     let too_many_above =
@@ -24,48 +40,39 @@ pub fn p_quantile_bounds(histogram: &Histogram, q: f64, alpha: f64) -> (f64, Opt
         |bucket: &usize| ln_e_rate_below(n, histogram.count_above(*bucket), tail) >= threshold;
     let below = edges.partition_point(too_many_above);
     let above = edges.partition_point(|bucket| !few_above(bucket));
-    let low = if below == 0 {
-        0.0
-    } else {
-        Histogram::upper_edge_us(below - 1)
-    };
-    let high = (above < edges.len()).then(|| Histogram::upper_edge_us(above));
-    (low, high)
+    (below, (above < edges.len()).then_some(above))
 }
 
-/// A quantile at which the candidate is proven slower.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SlowTail {
-    /// The quantile, between 0 and 1.
-    pub quantile: f64,
-    /// The legacy's is at most this, µs…
-    pub legacy_at_most_us: f64,
-    /// …and the candidate's at least this.
-    pub candidate_at_least_us: f64,
+/// Calls of both arms that are alike in all but the arm: the same role at the same weight.
+#[derive(Clone, Debug)]
+pub struct Stratum {
+    /// The candidate's share of these calls, between 0 and 1.
+    pub share: f64,
+    /// How long the legacy took.
+    pub legacy: Histogram,
+    /// How long the candidate took.
+    pub candidate: Histogram,
 }
 
-/// The lowest of a few quantiles (p50, p90, p99, p99.5, p99.9) at which the candidate is proven to
-/// take more than `ratio` times as long. Where one call in a hundred is slow, p99 by its
-/// definition just misses it.
+/// ln e-value against "in each stratum, the candidate exceeds the edge that is `shift` buckets
+/// above `bucket` at most as often as the legacy exceeds `bucket`". A call that exceeds is treated
+/// as a call that fails: which share of them came from the candidate?
 #[must_use]
-pub fn slow_tail(
-    legacy: &Histogram,
-    candidate: &Histogram,
-    ratio: f64,
-    alpha: f64,
-) -> Option<SlowTail> {
-    const QUANTILES: [f64; 5] = [0.5, 0.9, 0.99, 0.995, 0.999];
-    let alpha = alpha / QUANTILES.len() as f64 / 2.0;
-    QUANTILES.into_iter().find_map(|quantile| {
-        let candidate_at_least_us = p_quantile_bounds(candidate, quantile, alpha).0;
-        let legacy_at_most_us = p_quantile_bounds(legacy, quantile, alpha).1?;
-        let proven = candidate_at_least_us > ratio * legacy_at_most_us;
-        proven.then_some(SlowTail {
-            quantile,
-            legacy_at_most_us,
-            candidate_at_least_us,
-        })
-    })
+pub fn ln_e_longer(strata: &[Stratum], bucket: usize, shift: isize) -> f64 {
+    let step = |stratum: &Stratum| {
+        let above = |histogram: &Histogram, bucket: Option<usize>| match bucket {
+            Some(bucket) => histogram.count_above(bucket) as f64,
+            None => histogram.count() as f64,
+        };
+        Step {
+            share: stratum.share,
+            candidate_calls: stratum.candidate.count() as f64,
+            candidate_failures: above(&stratum.candidate, bucket.checked_add_signed(shift)),
+            legacy_calls: stratum.legacy.count() as f64,
+            legacy_failures: above(&stratum.legacy, Some(bucket)),
+        }
+    };
+    ln_e_fails_more(&strata.iter().map(step).collect::<Vec<_>>(), 1.0)
 }
 
 /// ln e-value against "in a pair, the candidate is the slower one at most every second time".
@@ -198,14 +205,23 @@ mod tests {
 
     #[test]
     fn one_slow_call_in_a_hundred_is_found() {
-        let legacy = histogram((0..10_000).map(|i| 1000 + i % 300));
-        let tail =
-            histogram((0..10_000).map(|i| (1000 + i % 300) * if i % 100 == 7 { 20 } else { 1 }));
-        let found = slow_tail(&legacy, &tail, 1.0, 0.05).unwrap();
-        assert_eq!(found.quantile, 0.995);
-        assert!(found.candidate_at_least_us > 10_000.0 && found.legacy_at_most_us < 2000.0);
-        assert_eq!(slow_tail(&tail, &legacy, 1.0, 0.05), None);
-        assert_eq!(slow_tail(&legacy, &legacy, 1.0, 0.05), None);
+        let legacy = histogram((0..2_000).map(|i| 1000 + i % 300));
+        let slow = |i: u64| (1000 + i % 300) * if i % 100 == 7 { 20 } else { 1 };
+        let tail = histogram((0..2_000).map(slow));
+        let strata = |legacy: &Histogram, candidate: &Histogram| {
+            [Stratum {
+                share: 0.5,
+                legacy: legacy.clone(),
+                candidate: candidate.clone(),
+            }]
+        };
+        let bucket = Histogram::bucket_of(Duration::from_millis(3));
+        assert!(ln_e_longer(&strata(&legacy, &tail), bucket, 8) > 9.0);
+        assert!(ln_e_longer(&strata(&tail, &legacy), bucket, 8) < 0.0);
+        assert!(ln_e_longer(&strata(&tail, &tail), bucket, 0) < 0.0);
+        // Where nothing is that long, there is nothing to tell.
+        let bucket = Histogram::bucket_of(Duration::from_secs(3));
+        assert_eq!(ln_e_longer(&strata(&legacy, &tail), bucket, 8), 0.0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use cutover_manifest::{Gates, Weight};
 
 use super::counters::MethodEvidence;
-use super::gates::Question;
+use super::gates::{Levels, Question};
 
 /// What the evidence says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,22 +58,18 @@ pub struct Verdict {
     pub gates: Vec<GateAnswer>,
 }
 
-/// Puts the gates to the evidence of `group`: one method with scope `method`, all of them with
-/// scope `service`. `weight` is the weight in force.
+/// Puts the gates to the evidence. `weight` is the weight in force.
 ///
-/// A wrong rollback has a chance of at most 1 - confidence in the life of the evidence, all guards
-/// together. So has a wrong advance: it takes every gate, so at least one would have to err. What
-/// a rollback means at weight 0, where no client is hurt, is for the ramp to say.
+/// A wrong rollback has a chance of at most `levels.guards` in the life of the evidence. A wrong
+/// advance has one of at most `levels.proof`: it takes every gate, so at least one would have to
+/// err. What a rollback means at weight 0, where no client is hurt, is for the ramp to say.
 #[must_use]
-pub fn judge(gates: &Gates, weight: Weight, group: &[&MethodEvidence]) -> Verdict {
-    let mut evidence = MethodEvidence::default();
-    for method in group {
-        evidence.merge(method);
-    }
+pub fn judge(gates: &Gates, weight: Weight, levels: Levels, evidence: &MethodEvidence) -> Verdict {
     let question = Question {
         gates,
         weight,
-        evidence: &evidence,
+        levels,
+        evidence,
     };
     let mut answers: Vec<GateAnswer> = [
         question.min_calls(),

@@ -7,7 +7,7 @@ use super::{Core, Moment, Run};
 use crate::ledger::Totals;
 use crate::ramp::Phase;
 use crate::tally::MethodTally;
-use crate::verdict::{Assessed, Question, WINDOW, sentence, to_wire};
+use crate::verdict::{Assessed, MethodTallies, Question, WINDOW, sentence, to_wire};
 use crate::words::{ALL, OTHER};
 
 /// Questions of one moment, and the epoch they belong to.
@@ -51,16 +51,20 @@ impl Core {
             if run.state.phase == Phase::Degraded {
                 continue;
             }
-            let pick = |method: &String| totals.get(method).cloned().unwrap_or_default();
+            let noise_share = |method: &str| {
+                let noise = self.table.route(method).mirror.noise;
+                f64::from(noise.bp()) / 10_000.0
+            };
+            let tallies = |method: &String| MethodTallies {
+                whole: totals.get(method).cloned().unwrap_or_default(),
+                recent: since(&totals, &run.baseline, method),
+                noise_share: noise_share(method),
+            };
             let question = Question {
                 gates: ramp.gates,
                 weight: run.state.weight(&ramp.steps),
                 window: run.state.windows,
-                whole: methods.iter().map(pick).collect(),
-                recent: methods
-                    .iter()
-                    .map(|method| since(&totals, &run.baseline, method))
-                    .collect(),
+                methods: methods.iter().map(tallies).collect(),
             };
             of.push((scope, question));
             if at.now.saturating_sub(run.opened) >= WINDOW {

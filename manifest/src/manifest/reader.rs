@@ -282,6 +282,13 @@ impl Reader<'_> {
                 return Err(self.error(&c.referenced, message));
             }
         };
+        let p99_tolerance = match &raw.gates.latency {
+            Some(raw::RawLatency {
+                tolerance: Some(tolerance),
+                ..
+            }) => tolerance.0,
+            _ => default.p99_tolerance,
+        };
         let p99_ratio = match raw.gates.latency {
             None => None,
             Some(l) if l.p99_ratio.value.is_finite() && l.p99_ratio.value > 0.0 => {
@@ -312,6 +319,7 @@ impl Reader<'_> {
                     .mismatch_below
                     .map_or(default.mismatch_below, |m| m.0),
                 p99_ratio,
+                p99_tolerance,
                 confidence,
             },
             on_failure: match raw.on_failure {

@@ -72,6 +72,7 @@ fn pairs(pairs: &PairStats) -> proto::PairCounters {
     proto::PairCounters {
         compared: pairs.compared,
         mismatched: pairs.mismatched,
+        triples: pairs.triples,
         only_candidate_failed: pairs.only_failed[candidate],
         only_legacy_failed: pairs.only_failed[legacy],
         candidate_slower: pairs.slower[candidate],

@@ -1,5 +1,6 @@
 //! Judging a decision's stored counters again, with the same tests that judged them first.
 
+use cutover_compare::evidence::Levels;
 use cutover_compare::{
     CallCell, GateAnswer, Histogram, MethodEvidence, PairCell, VerdictKind, judge,
 };
@@ -33,10 +34,10 @@ pub(super) fn judge_again(decision: &Decision) -> Judged {
     let (Some(verdict), Some(basis)) = (&decision.verdict, &decision.basis) else {
         return Judged::Nothing;
     };
-    let Some((gates, weight, evidence)) = read(basis) else {
+    let Some((gates, weight, levels, evidence)) = read(basis) else {
         return Judged::Nothing;
     };
-    let mut judged = judge(&gates, weight, &[&evidence]).gates;
+    let mut judged = judge(&gates, weight, levels, &evidence).gates;
     let mut all = Vec::new();
     for gate in &verdict.gates {
         let index = judged.iter().position(|answer| answer.name == gate.name);
@@ -108,13 +109,14 @@ impl Again {
 }
 
 /// The question and the counters, where all of them can be read.
-fn read(basis: &Basis) -> Option<(Gates, Weight, MethodEvidence)> {
+fn read(basis: &Basis) -> Option<(Gates, Weight, Levels, MethodEvidence)> {
     let settings = basis.gates.as_ref()?;
     let gates = Gates {
         min_calls: settings.min_calls,
         error_rate_margin: settings.error_rate_margin,
         mismatch_below: settings.mismatch_below,
         p99_ratio: settings.p99_ratio,
+        p99_tolerance: settings.p99_tolerance,
         confidence: settings.confidence,
     };
     let evidence = basis.evidence.as_ref()?;
@@ -123,11 +125,17 @@ fn read(basis: &Basis) -> Option<(Gates, Weight, MethodEvidence)> {
     Some((
         gates,
         Weight::from_bp(basis.weight_bp)?,
+        Levels {
+            guards: basis.guard_error,
+            ..Levels::of(&gates)
+        },
         MethodEvidence {
             calls: calls?,
             pairs: PairCell {
                 compared: pairs.compared,
                 mismatched: pairs.mismatched,
+                undecided: basis.undecided,
+                triples: pairs.triples,
                 only_candidate_failed: pairs.only_candidate_failed,
                 only_legacy_failed: pairs.only_legacy_failed,
                 candidate_slower: pairs.candidate_slower,
@@ -192,7 +200,7 @@ mod tests {
             n: 40,
             s: worse,
             log_e: Some(recorded_log_e),
-            log_threshold: Some((4.0f64 / 0.05).ln()),
+            log_threshold: Some((5.0f64 / 0.05).ln()),
             ..Gate::default()
         };
         let hold = Gate {
@@ -204,6 +212,7 @@ mod tests {
             error_rate_margin: 0.001,
             mismatch_below: 0.5,
             p99_ratio: None,
+            p99_tolerance: 0.5,
             confidence: 0.95,
         };
         let pairs = wire::PairCounters {
@@ -221,6 +230,8 @@ mod tests {
                 gates: Some(settings),
                 weight_bp: 0,
                 window: 0,
+                guard_error: 0.05,
+                undecided: 0,
                 evidence: Some(wire::MethodReport {
                     pairs: Some(pairs),
                     ..Default::default()

@@ -2,7 +2,7 @@
 
 use cutover_manifest::{Arm, Role, Weight};
 
-use super::{GUARDS, Question, least};
+use super::{Question, least};
 use crate::evidence::counters::PairCell;
 use crate::evidence::routed::{self, Step, ln_e_fails_more};
 use crate::evidence::special::ln_mean_exp;
@@ -132,7 +132,7 @@ impl Question<'_> {
             return say(name, VerdictKind::Wait, reason, n, s);
         }
         // Half of the guard's error is for the legacy's bound, half for the test against it.
-        let alpha = self.alpha() / GUARDS / 2.0;
+        let alpha = self.levels.guard() / 2.0;
         let (_, bound) = coin::interval(calls, failures, alpha);
         let bound = (bound + self.gates.error_rate_margin).min(1.0);
         let log_e = coin::ln_e_above(n, s, bound);

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use cutover_manifest::{Arm, Gates, Role, Weight};
 
-use super::*;
-use crate::Histogram;
+use super::{judge as judge_at, *};
 
 /// Gates as a demonstration has them: reachable in a few hundred calls.
 const GATES: Gates = Gates {
@@ -13,8 +12,17 @@ const GATES: Gates = Gates {
     error_rate_margin: 0.05,
     mismatch_below: 0.01,
     p99_ratio: None,
+    p99_tolerance: 0.5,
     confidence: 0.95,
 };
+
+fn judge(gates: &Gates, at: Weight, group: &[&MethodEvidence]) -> Verdict {
+    let mut evidence = MethodEvidence::default();
+    for method in group {
+        evidence.merge(method);
+    }
+    judge_at(gates, at, Levels::of(gates), &evidence)
+}
 
 fn weight(percent: f64) -> Weight {
     Weight::from_percent(percent).unwrap()
@@ -251,50 +259,120 @@ fn copies_without_times_do_not_hold_up_the_first_step_and_say_nothing_later() {
         VerdictKind::Wait,
         "callers' times are still to come"
     );
-    let cell = evidence.cell(Weight::ZERO, Arm::Candidate, Role::Shadow);
-    cell.latency.record(Duration::from_millis(1));
-    assert_eq!(latency(&evidence, 0.0), VerdictKind::Wait, "one has a time");
 }
 
 #[test]
-fn latency_is_asked_only_with_a_ratio_and_rolls_back_when_proven() {
+fn what_may_be_noise_counts_against_advancing_and_not_for_rolling_back() {
+    let mut evidence = pairs(412);
+    (evidence.pairs.mismatched, evidence.pairs.undecided) = (25, 25);
+    let verdict = judge(&GATES, Weight::ZERO, &[&evidence]);
+    assert_eq!(verdict.kind, VerdictKind::Wait);
+    let reason = &gate(&verdict, "mismatch").reason;
+    assert!(reason.starts_with("25 of 412 pairs differ (25 of them perhaps by noise)"));
+    evidence.pairs.undecided = 0;
+    let verdict = judge(&GATES, Weight::ZERO, &[&evidence]);
+    assert_eq!(verdict.kind, VerdictKind::Rollback);
+}
+
+/// Durations of both arms at a weight and in a role, spread over a tenth of the base.
+fn times(evidence: &mut MethodEvidence, at: Weight, role: Role, us: (u64, u64), n: (u64, u64)) {
+    for (arm, (us, n)) in Arm::BOTH.into_iter().zip([(us.0, n.0), (us.1, n.1)]) {
+        let cell = evidence.cell(at, arm, role);
+        cell.calls += n;
+        (0..n).for_each(|i| {
+            let spread = us * (i % 100) / 1000;
+            cell.latency.record(Duration::from_micros(us + spread));
+        });
+    }
+}
+
+/// The latency gate's answer for (legacy, candidate) durations, µs, of so many calls each.
+fn latency(at: Weight, role: Role, us: (u64, u64), n: (u64, u64)) -> GateAnswer {
     let gates = Gates {
         p99_ratio: Some(1.0),
         ..GATES
     };
-    let with = |arm: Arm, base_us: u64, n: u64, evidence: &mut MethodEvidence| {
-        let mut latency = Histogram::default();
-        (0..n).for_each(|i| latency.record(Duration::from_micros(base_us + i % 100)));
-        evidence
-            .cell(Weight::ZERO, arm, Role::Shadow)
-            .latency
-            .merge(&latency);
+    let mut evidence = pairs(400);
+    times(&mut evidence, at, role, us, n);
+    gate(&judge(&gates, at, &[&evidence]), "latency").clone()
+}
+
+#[test]
+fn latency_is_asked_only_with_a_ratio() {
+    let verdict = judge(&GATES, Weight::ZERO, &[&pairs(400)]);
+    assert!(verdict.gates.iter().all(|gate| gate.name != "latency"));
+}
+
+#[test]
+fn a_slower_candidate_is_rolled_back_and_an_equal_one_advances() {
+    let half = weight(50.0);
+    let at = |us, n| latency(half, Role::Primary, us, (n, n));
+    assert_eq!(at((1000, 2000), 2000).verdict, VerdictKind::Rollback);
+    assert_eq!(at((1000, 1200), 2000).verdict, VerdictKind::Rollback);
+    assert_eq!(at((1000, 1000), 2000).verdict, VerdictKind::Advance);
+    assert_eq!(at((1000, 500), 2000).verdict, VerdictKind::Advance);
+    let early = at((1000, 500), 100);
+    assert_eq!(early.verdict, VerdictKind::Wait);
+    let more = early.more_calls.unwrap();
+    let enough = 100 + more / 2 + 1;
+    assert_eq!(
+        at((1000, 500), enough).verdict,
+        VerdictKind::Advance,
+        "{more}"
+    );
+    // Between the ratio and the tolerance beyond it, neither is proven.
+    assert_eq!(at((1000, 1050), 200).verdict, VerdictKind::Wait);
+}
+
+#[test]
+fn one_call_in_a_hundred_that_is_twenty_times_slower_rolls_back() {
+    let gates = Gates {
+        p99_ratio: Some(1.0),
+        ..GATES
     };
-    let of = |legacy_us: u64, candidate_us: u64, n: u64| {
-        let mut evidence = pairs(400);
-        with(Arm::Legacy, legacy_us, n, &mut evidence);
-        with(Arm::Candidate, candidate_us, n, &mut evidence);
-        judge(&gates, Weight::ZERO, &[&evidence])
-    };
+    let at = weight(50.0);
+    let mut evidence = pairs(400);
+    times(&mut evidence, at, Role::Primary, (1000, 200), (2000, 1980));
+    times(&mut evidence, at, Role::Primary, (0, 20_000), (0, 20));
+    let verdict = judge(&gates, at, &[&evidence]);
+    let gate = gate(&verdict, "latency");
+    assert_eq!(gate.verdict, VerdictKind::Rollback, "{gate:?}");
     assert!(
-        judge(&GATES, Weight::ZERO, &[&pairs(400)])
-            .gates
-            .iter()
-            .all(|g| g.name != "latency")
+        gate.reason.contains("20 of the candidate's 2000 calls"),
+        "{gate:?}"
     );
-    assert_eq!(
-        gate(&of(1000, 500, 100), "latency").verdict,
-        VerdictKind::Wait
-    );
-    assert_eq!(
-        gate(&of(1000, 500, 2000), "latency").verdict,
-        VerdictKind::Advance
-    );
-    assert_eq!(
-        gate(&of(1000, 1000, 2000), "latency").verdict,
-        VerdictKind::Advance
-    );
-    assert_eq!(of(1000, 2000, 2000).kind, VerdictKind::Rollback);
+}
+
+#[test]
+fn shadows_that_waited_for_a_core_never_roll_back() {
+    let shadows = |us: u64| {
+        let gates = Gates {
+            p99_ratio: Some(1.0),
+            ..GATES
+        };
+        let mut evidence = pairs(2000);
+        times(
+            &mut evidence,
+            Weight::ZERO,
+            Role::Primary,
+            (1000, 0),
+            (2000, 0),
+        );
+        times(
+            &mut evidence,
+            Weight::ZERO,
+            Role::Shadow,
+            (0, us),
+            (0, 2000),
+        );
+        gate(&judge(&gates, Weight::ZERO, &[&evidence]), "latency").verdict
+    };
+    assert_eq!(shadows(1500), VerdictKind::Advance);
+    assert_eq!(shadows(9000), VerdictKind::Wait);
+    // Where both arms answer clients, shadows are held against shadows only.
+    let half = weight(50.0);
+    let verdict = latency(half, Role::Shadow, (1000, 1000), (2000, 2000)).verdict;
+    assert_eq!(verdict, VerdictKind::Wait);
 }
 
 #[test]

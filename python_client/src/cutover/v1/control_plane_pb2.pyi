@@ -566,6 +566,7 @@ class PairCounters(_message.Message):
     LEGACY_SLOWER_FIELD_NUMBER: _builtins.int
     NOT_COMPARED_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
+    TRIPLES_FIELD_NUMBER: _builtins.int
     compared: _builtins.int
     """Pairs compared."""
     mismatched: _builtins.int
@@ -578,6 +579,8 @@ class PairCounters(_message.Message):
     """Pairs in which the candidate took longer than the legacy; never of streamed requests."""
     legacy_slower: _builtins.int
     """Pairs in which the legacy took longer than the candidate."""
+    triples: _builtins.int
+    """Pairs with a noise call too: triples."""
     @_builtins.property
     def not_compared(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Pairs that could not be compared, by reason ("queue_full", "over_bound", "deadline",
@@ -599,10 +602,11 @@ class PairCounters(_message.Message):
         legacy_slower: _builtins.int = ...,
         not_compared: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         fields: _abc.Iterable[Global___FieldCounters] | None = ...,
+        triples: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_slower", b"candidate_slower", "compared", b"compared", "fields", b"fields", "legacy_slower", b"legacy_slower", "mismatched", b"mismatched", "not_compared", b"not_compared", "only_candidate_failed", b"only_candidate_failed", "only_legacy_failed", b"only_legacy_failed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_slower", b"candidate_slower", "compared", b"compared", "fields", b"fields", "legacy_slower", b"legacy_slower", "mismatched", b"mismatched", "not_compared", b"not_compared", "only_candidate_failed", b"only_candidate_failed", "only_legacy_failed", b"only_legacy_failed", "triples", b"triples"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1307,10 +1307,16 @@ class Basis(_message.Message):
     WEIGHT_BP_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
+    GUARD_ERROR_FIELD_NUMBER: _builtins.int
+    UNDECIDED_FIELD_NUMBER: _builtins.int
     weight_bp: _builtins.int
     """The weight that was in force, basis points."""
     window: _builtins.int
     """Which window of recent evidence the counters are from, from 1; 0 for all since the epoch began."""
+    guard_error: _builtins.float
+    """The chance of a wrong rollback that this question was given."""
+    undecided: _builtins.int
+    """Of the mismatched pairs, those that may differ by noise only: a rollback does not count them."""
     @_builtins.property
     def gates(self) -> Global___GateSettings:
         """What was asked."""
@@ -1328,10 +1334,12 @@ class Basis(_message.Message):
         weight_bp: _builtins.int = ...,
         evidence: _control_plane_pb2.MethodReport | None = ...,
         window: _builtins.int = ...,
+        guard_error: _builtins.float = ...,
+        undecided: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "gates", b"gates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "gates", b"gates", "weight_bp", b"weight_bp", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "gates", b"gates", "guard_error", b"guard_error", "undecided", b"undecided", "weight_bp", b"weight_bp", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1348,6 +1356,7 @@ class GateSettings(_message.Message):
     MISMATCH_BELOW_FIELD_NUMBER: _builtins.int
     P99_RATIO_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
+    P99_TOLERANCE_FIELD_NUMBER: _builtins.int
     min_calls: _builtins.int
     """Least calls compared or answered by the candidate."""
     error_rate_margin: _builtins.float
@@ -1357,7 +1366,9 @@ class GateSettings(_message.Message):
     p99_ratio: _builtins.float
     """How many times the legacy's p99 the candidate's may be, where that is asked."""
     confidence: _builtins.float
-    """One minus the chance of a wrong answer that this question was given."""
+    """One minus the chance of a wrong advance."""
+    p99_tolerance: _builtins.float
+    """By how much more than p99_ratio times the candidate's p99 must be proven not to be, as a share."""
     def __init__(
         self,
         *,
@@ -1366,10 +1377,11 @@ class GateSettings(_message.Message):
         mismatch_below: _builtins.float = ...,
         p99_ratio: _builtins.float | None = ...,
         confidence: _builtins.float = ...,
+        p99_tolerance: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_p99_ratio", b"_p99_ratio", "p99_ratio", b"p99_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p99_ratio", b"_p99_ratio", "confidence", b"confidence", "error_rate_margin", b"error_rate_margin", "min_calls", b"min_calls", "mismatch_below", b"mismatch_below", "p99_ratio", b"p99_ratio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p99_ratio", b"_p99_ratio", "confidence", b"confidence", "error_rate_margin", b"error_rate_margin", "min_calls", b"min_calls", "mismatch_below", b"mismatch_below", "p99_ratio", b"p99_ratio", "p99_tolerance", b"p99_tolerance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__p99_ratio: _TypeAlias = _typing.Literal["p99_ratio"]  # noqa: Y015
     _WhichOneofArgType__p99_ratio: _TypeAlias = _typing.Literal["_p99_ratio", b"_p99_ratio"]  # noqa: Y015
