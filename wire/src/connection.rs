@@ -260,6 +260,9 @@ impl Connection {
                 Err((rule, head)) => return Err(self.fail(rule, Some(head))),
             };
             let head = frame.head;
+            if self.output.len() > self.limits.unread_bytes {
+                return Err(self.fail(Rule::OutputUnread, Some(head)));
+            }
             let outcome = self.on_frame(&frame);
             self.input.give_back(frame);
             let outcome = match outcome {

@@ -166,6 +166,7 @@ rules! {
     PriorityFlood, ENHANCE_YOUR_CALM, "limit priorities", "too many PRIORITY frames";
     GoAwayFlood, ENHANCE_YOUR_CALM, "limit goaways", "too many GOAWAY frames";
     UnknownFlood, ENHANCE_YOUR_CALM, "limit unknown_frames", "too many frames of unknown kinds";
+    OutputUnread, ENHANCE_YOUR_CALM, "limit unread_bytes", "the peer asks on and reads nothing";
     RepliesUnread, ENHANCE_YOUR_CALM, "limit queued_replies", "the peer reads no replies";
 }
 
@@ -224,7 +225,7 @@ pub enum CommandError {
     OutOfOrder,
     /// The stream's queue already holds [`Limits::queue_bytes`](crate::Limits::queue_bytes).
     QueueFull,
-    /// No stream may be opened now: the peer's maximum is reached.
+    /// No stream may be opened now: the peer's maximum is reached, or the peer reads nothing.
     NoSlot,
     /// No stream may be opened any more on this connection.
     Closing,
@@ -236,7 +237,7 @@ impl fmt::Display for CommandError {
             Self::Gone => "the stream is over",
             Self::OutOfOrder => "headers, data and trailers must be sent in this order",
             Self::QueueFull => "the stream's queue is full",
-            Self::NoSlot => "the peer allows no more streams at once",
+            Self::NoSlot => "the peer takes no more streams for now",
             Self::Closing => "the connection takes no new streams",
         })
     }

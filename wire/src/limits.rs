@@ -44,6 +44,10 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// Output not yet written, above which no DATA is added to it; default 128 KiB.
     pub output_bytes: usize,
+    /// Output of whatever kind that the peer has not read; default 4 MiB. Answers without data fit
+    /// into no window, so a peer that goes on asking above it loses the connection, and no stream
+    /// is opened above it ([`CommandError::NoSlot`](crate::CommandError::NoSlot)).
+    pub unread_bytes: usize,
     /// Replies (to PING, SETTINGS and broken rules) that the peer has not read; default 1,000.
     pub queued_replies: u32,
     /// Budget of DATA frames without data and END_STREAM; default 100. DATA gives one back.
@@ -93,6 +97,7 @@ impl Default for Limits {
             strings: Strings::Plain,
             queue_bytes: 1 << 20,
             output_bytes: 128 << 10,
+            unread_bytes: 4 << 20,
             queued_replies: 1_000,
             empty_data: 100,
             unread_small_data: 32_768,

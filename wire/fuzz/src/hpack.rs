@@ -18,6 +18,7 @@ pub fn run(data: &[u8]) {
         settings: u32::MAX,
         header_list_bytes: 1 << 20,
         header_block_bytes: 1 << 20,
+        unread_bytes: 4 << 20,
         ..limits
     };
     let most = unbounded.decoder_table_bytes as usize;

@@ -1,6 +1,6 @@
 //! What the fuzz targets do, so that a plain test can do it with their corpora too. Each reads its
-//! input as a [`script`]: limits first, then steps. [`watch`] reads what an engine writes, and knows
-//! what it may write.
+//! input as a [`script`]: limits first, then steps. [`watch`] reads what an engine writes, and
+//! knows what it may write.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a finding is a panic")]
 

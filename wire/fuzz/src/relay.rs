@@ -15,7 +15,7 @@ use crate::{content, contents, take_output};
 const CONTROL_BYTES_PER_STEP: usize = 8_192;
 const LARGEST_DATA: usize = 1 << 20;
 /// Turns after which everything must have come to its end.
-const MOST_TURNS: usize = 100_000;
+const MOST_TURNS: usize = 1_000_000;
 
 const CALLER: usize = 0;
 const SERVER: usize = 1;
@@ -71,6 +71,7 @@ pub fn run(data: &[u8]) {
     let mut limits = || Limits {
         queue_bytes: 1 << 25,
         header_block_bytes: 128 << 10,
+        unread_bytes: 4 << 20,
         // Nobody floods here: steps are few, and there is no clock.
         resets: u32::MAX,
         premature_resets: u32::MAX,

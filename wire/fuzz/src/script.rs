@@ -65,6 +65,7 @@ impl<'a> Script<'a> {
             encoder_table_bytes: of(1, 4, [4_096, 0, 100, 1 << 16]),
             output_bytes: of(1, 6, [128 << 10, 1, 1_000, 40_000]) as usize,
             queue_bytes: of(2, 0, [1 << 20, 1 << 20, 10, 30_000]) as usize,
+            unread_bytes: [4 << 20, 500][choices[2] >> 7],
             strings: [Strings::Plain, Strings::Huffman][choices[2] >> 2 & 1],
             header_block_bytes: of(2, 3, [128 << 10, 64, 1_000, 17_000]),
             unread_small_data: of(2, 5, [32_768, 2, 10, 100]),

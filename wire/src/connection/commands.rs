@@ -21,7 +21,8 @@ impl Connection {
             return Err(CommandError::Closing);
         }
         let allowed = self.peer.concurrent_streams.unwrap_or(u32::MAX);
-        if self.streams.len() >= allowed.min(self.limits.concurrent_streams) as usize {
+        let taken = self.streams.len() >= allowed.min(self.limits.concurrent_streams) as usize;
+        if taken || self.output.len() > self.limits.unread_bytes {
             return Err(CommandError::NoSlot);
         }
         Ok(())

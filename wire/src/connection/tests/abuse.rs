@@ -1,6 +1,7 @@
 //! Floods: each runs into its limit, and its honest twin does not.
 
 use super::*;
+use crate::error::CommandError;
 use crate::frame::{ACK, END_HEADERS, END_STREAM};
 use crate::headers::HeaderList;
 
@@ -240,6 +241,53 @@ fn replies_that_the_peer_does_not_read() {
     let mut bench = Bench::server(limits);
     let ping = bytes(FrameKind::PING, 0, 0, &[0; 8]);
     bench.check_fatal(&ping.repeat(60), Rule::RepliesUnread);
+}
+
+#[test]
+fn answers_that_the_peer_does_not_read() {
+    let check = |reads: bool| {
+        let mut bench = Bench::server(Limits {
+            unread_bytes: 10_000,
+            ..Limits::default()
+        });
+        for count in 0..3_000 {
+            let input = bench.headers(id(count), END_STREAM, &REQUEST);
+            bench.feed(&input);
+            if bench.end.failed.is_some() {
+                check_rule(&bench, Rule::OutputUnread);
+                return count;
+            }
+            let key = bench.key(id(count));
+            let answer = [(":status", "200"), ("grpc-message", "no such method")];
+            let sent = bench.end.send_headers(key, fields(&answer), End::Last);
+            assert_eq!(sent, Ok(()));
+            assert!(bench.end.output().len() < 10_100);
+            if reads {
+                bench.written();
+            }
+        }
+        3_000
+    };
+    assert!(check(false) < 1_000);
+    assert_eq!(check(true), 3_000);
+}
+
+#[test]
+fn no_stream_is_opened_towards_a_peer_that_reads_nothing() {
+    let mut bench = Bench::client(Limits {
+        unread_bytes: 1_000,
+        ..Limits::default()
+    });
+    let most = (0..10_000)
+        .take_while(|_| {
+            let opened = bench.end.open(fields(&REQUEST), End::Last);
+            opened.map(|key| bench.end.reset(key, ErrorCode::CANCEL)) == Ok(())
+        })
+        .count();
+    assert!((20..60).contains(&most), "{most}");
+    assert_eq!(bench.end.can_open(), Err(CommandError::NoSlot));
+    bench.written();
+    assert_eq!(bench.end.can_open(), Ok(()));
 }
 
 #[test]
