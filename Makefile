@@ -16,8 +16,8 @@ export GAZETTEER_DATABASE  := $(CURDIR)/$(DATABASE)
 export PROPTEST_RNG_SEED   ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python check bench hazards fuzz build venv database stubs fmt \
-        clean
+.PHONY: help demo test test-rust test-python check bench bench-peers hazards fuzz build venv database \
+        stubs fmt clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,10 @@ check: $(VENV)/.ready ## Check formatting, lints, types, stubs and docs
 
 bench: build $(DATABASE) ## Measure both arms side by side, then the proxy
 	$(VENV)/bin/python bench/arms.py
+
+bench-peers: build ## Measure the proxy beside HAProxy, nginx and Envoy (ARGS=--quick)
+	$(CARGO) build --release --workspace --example relay --locked
+	$(VENV)/bin/python bench/peers $(ARGS)
 
 hazards: build $(DATABASE) ## Show after how many calls each porting hazard is caught
 	$(VENV)/bin/python tests/hazards/run.py

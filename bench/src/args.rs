@@ -22,6 +22,57 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Makes calls and prints their latency, throughput and errors.
     Load(Load),
+    /// Makes calls that stream many small messages to a server that echoes, as fast as they pass.
+    Stream(Stream),
+    /// Opens connections and streams, says so, and keeps them open until it is stopped.
+    Hold(Hold),
+}
+
+/// Calls that stream.
+#[derive(clap::Args)]
+pub(crate) struct Stream {
+    /// The server, as http://HOST:PORT (clear-text HTTP/2).
+    #[arg(long)]
+    pub(crate) target: String,
+    /// What to call.
+    #[arg(long)]
+    pub(crate) path: String,
+    /// Calls at once.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) calls: usize,
+    /// Connections that the calls are spread over.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) connections: usize,
+    /// Messages that each call sends, each in a frame of its own.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) messages: u64,
+    /// Size of each message, bytes.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) message_bytes: u32,
+}
+
+/// Streams that stay open.
+#[derive(clap::Args)]
+pub(crate) struct Hold {
+    /// The server, as http://HOST:PORT (clear-text HTTP/2).
+    #[arg(long)]
+    pub(crate) target: String,
+    /// What to call.
+    #[arg(long)]
+    pub(crate) path: String,
+    /// Connections.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) connections: usize,
+    /// Streams on each connection. Each sends one message, and counts as open once its answer has
+    /// begun.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) streams: usize,
+    /// Size of each message, bytes.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) message_bytes: u32,
+    /// Go on sending on every stream, and read nothing; says when nothing more is taken.
+    #[arg(long)]
+    pub(crate) flood: bool,
 }
 
 /// A run of calls.

@@ -230,6 +230,15 @@ fn message(body: &mut BytesMut, message: &impl Message) {
     });
 }
 
+/// A message of so many bytes, behind its prefix.
+pub(crate) fn message_of(bytes: u32) -> Bytes {
+    let mut message = BytesMut::new();
+    frame(&mut message, bytes as usize, |body| {
+        body.put_bytes(b'.', bytes as usize);
+    });
+    message.freeze()
+}
+
 fn frame(body: &mut BytesMut, len: usize, put: impl FnOnce(&mut BytesMut)) {
     body.reserve(PREFIX_BYTES + len);
     body.put_u8(0);

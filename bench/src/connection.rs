@@ -2,16 +2,20 @@
 //! load shares its cores with the server it measures, so it does no more than it must. Nothing is
 //! decoded but the status.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use tokio::net::TcpStream;
 
+use crate::args::Mistake;
+
 /// Windows wide enough that the load never holds a server back.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// Small frames that wait unread may be as many as the windows let through.
+const DATA_FRAME_BUDGET_BYTES: usize = 1 << 30;
 /// gRPC's UNKNOWN, which stands for an answer without a status.
 const UNKNOWN: u32 = 2;
 
@@ -23,9 +27,40 @@ pub(crate) struct Outcome {
     pub(crate) tally: Option<HeaderValue>,
 }
 
+/// Where calls go.
+#[derive(Clone)]
+pub(crate) struct Target {
+    authority: String,
+    /// Where to connect.
+    pub(crate) address: SocketAddr,
+}
+
+impl Target {
+    /// Reads http://HOST:PORT.
+    pub(crate) fn read(text: &str) -> Result<Target, Mistake> {
+        let wrong = || Mistake::Target(text.to_owned());
+        let authority = text.strip_prefix("http://").ok_or_else(wrong)?;
+        let authority = authority.trim_end_matches('/');
+        let mut found = authority.to_socket_addrs().map_err(|_| wrong())?;
+        Ok(Target {
+            authority: authority.to_owned(),
+            address: found.next().ok_or_else(wrong)?,
+        })
+    }
+
+    /// The URI of a method, given as /package.Service/Method.
+    pub(crate) fn uri(&self, path: &str) -> Result<Uri, Mistake> {
+        let right = path.starts_with('/') && path.matches('/').count() == 2;
+        let uri = format!("http://{}{path}", self.authority).parse();
+        uri.ok()
+            .filter(|_| right)
+            .ok_or_else(|| Mistake::Path(path.to_owned()))
+    }
+}
+
 /// A connection that takes calls.
 #[derive(Clone)]
-pub(crate) struct Connection(SendRequest<Bytes>);
+pub(crate) struct Connection(pub(crate) SendRequest<Bytes>);
 
 impl Connection {
     /// Connects; the connection's own task runs on the current thread.
@@ -35,6 +70,7 @@ impl Connection {
         let (send, connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .data_frame_budget(DATA_FRAME_BUDGET_BYTES)
             .handshake(stream)
             .await?;
         // The task ends with the connection; each call reports the failure that ends it.
@@ -96,7 +132,8 @@ pub(crate) fn request(uri: Uri, key: Option<(HeaderName, HeaderValue)>) -> Reque
     request
 }
 
-fn status(headers: &HeaderMap) -> u32 {
+/// The status that the trailers, or the headers of an answer without a body, give.
+pub(crate) fn status(headers: &HeaderMap) -> u32 {
     let text = headers
         .get("grpc-status")
         .and_then(|value| value.to_str().ok());

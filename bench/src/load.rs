@@ -2,7 +2,7 @@
 //! records how they end. One thread, so that a second core is the server's.
 
 use std::cell::{Cell, RefCell};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::args::{Load, Mistake, Mode};
 use crate::calls::Calls;
-use crate::connection::{Connection, Outcome, request};
+use crate::connection::{Connection, Outcome, Target, request};
 use crate::pace::{Schedule, Timer};
 use crate::report::{Recorder, Report};
 use crate::usage::{self, ProcessUse, Usage};
@@ -57,29 +57,14 @@ impl Plan {
                 return Err(Mistake::NotPositive(name).into());
             }
         }
-        let authority = args
-            .target
-            .strip_prefix("http://")
-            .map(|rest| rest.trim_end_matches('/'));
-        let authority = authority.ok_or_else(|| Mistake::Target(args.target.clone()))?;
+        let target = Target::read(&args.target)?;
         let calls = calls(args)?;
-        let uri = |path: &String| {
-            let right = path.starts_with('/') && path.matches('/').count() == 2;
-            let uri = format!("http://{authority}{path}").parse();
-            uri.ok()
-                .filter(|_| right)
-                .ok_or_else(|| Mistake::Path(path.clone()))
-        };
-        let uris = calls.paths.iter().map(uri).collect::<Result<_, _>>()?;
+        let uris = calls.paths.iter().map(|path| target.uri(path));
+        let uris = uris.collect::<Result<_, _>>()?;
         let name = |text: &String| text.parse().map_err(|_| Mistake::Metadata(text.clone()));
-        let address = authority
-            .to_socket_addrs()
-            .ok()
-            .and_then(|mut found| found.next())
-            .ok_or_else(|| Mistake::Target(args.target.clone()))?;
         let key_metadata = name(&args.key_metadata)?;
         Ok(Plan {
-            address,
+            address: target.address,
             uris,
             calls,
             key_metadata,

@@ -1,13 +1,15 @@
 //! `cutover-bench`: makes calls of a gRPC service at a steady rate or as fast as they are answered,
 //! and says how long they took and what the server used meanwhile. It owns the load alone;
-//! `bench/arms.py` starts the servers and puts the figures side by side.
+//! `bench/arms.py` and `bench/peers` start the servers and put the figures side by side.
 
 mod args;
 mod calls;
 mod connection;
+mod hold;
 mod load;
 mod pace;
 mod report;
+mod stream;
 mod usage;
 mod world;
 
@@ -15,13 +17,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::args::Command;
+
 fn main() -> ExitCode {
-    let args::Command::Load(load) = args::Args::parse().command;
-    match load::run(&load) {
-        Ok(report) => {
-            report.print(load.json);
-            ExitCode::SUCCESS
-        }
+    let done = match args::Args::parse().command {
+        Command::Load(load) => load::run(&load).map(|report| report.print(load.json)),
+        Command::Stream(stream) => stream::run(&stream),
+        Command::Hold(hold) => hold::run(&hold),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cutover-bench: {error:#}");
             ExitCode::from(if error.is::<args::Mistake>() { 2 } else { 1 })

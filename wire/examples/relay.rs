@@ -1,8 +1,9 @@
 //! A relay on one thread: HTTP/2 in clear text from clients, onwards to an upstream on a few shared
-//! connections. Without `--upstream` it answers by itself, so it can stand behind another one.
+//! connections. Without `--upstream` it answers with what it is sent, as a gRPC service that echoes,
+//! so it can stand behind another one.
 //!
 //! ```text
-//! relay --listen 127.0.0.1:8081                              # answers
+//! relay --listen 127.0.0.1:8081                              # echoes
 //! relay --listen 127.0.0.1:8080 --upstream 127.0.0.1:8081    # relays
 //! ```
 //!
@@ -14,7 +15,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use cutover_wire::{
     CommandError, Connection, ConnectionError, End, ErrorCode, Event, FieldRef, HeaderList, Limits,
     Role, StreamKey,
@@ -27,11 +28,15 @@ use tokio::sync::Notify;
 const UPSTREAMS: usize = 4;
 const READ_BYTES: usize = 64 << 10;
 const MOST_SLICES: usize = 64;
+const ECHO_HEAD: [FieldRef<'static>; 2] = [
+    FieldRef::new(b":status", b"200"),
+    FieldRef::new(b"content-type", b"application/grpc"),
+];
+const ECHO_TRAILERS: [FieldRef<'static>; 1] = [FieldRef::new(b"grpc-status", b"0")];
 
 fn main() -> io::Result<()> {
     let mut listen = "127.0.0.1:0".to_owned();
     let mut upstream = None;
-    let mut answer_bytes = 138usize;
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
         let wrong = || io::Error::new(io::ErrorKind::InvalidInput, format!("what is {flag}?"));
@@ -39,24 +44,22 @@ fn main() -> io::Result<()> {
         match flag.as_str() {
             "--listen" => listen = value,
             "--upstream" => upstream = Some(value.parse().map_err(|_| wrong())?),
-            "--answer-bytes" => answer_bytes = value.parse().map_err(|_| wrong())?,
             _ => return Err(wrong()),
         }
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, serve(&listen, upstream, answer_bytes))
+    tokio::task::LocalSet::new().block_on(&runtime, serve(&listen, upstream))
 }
 
-async fn serve(listen: &str, upstream: Option<SocketAddr>, answer_bytes: usize) -> io::Result<()> {
+async fn serve(listen: &str, upstream: Option<SocketAddr>) -> io::Result<()> {
     let listener = TcpListener::bind(listen).await?;
     println!("listening on {}", listener.local_addr()?);
     let relay = Rc::new(RefCell::new(Relay {
         links: Vec::new(),
         upstreams: Vec::new(),
         next: 0,
-        answer: Bytes::from(vec![b'.'; answer_bytes]),
         read_buffer: BytesMut::new(),
     }));
     if let Some(address) = upstream {
@@ -151,7 +154,6 @@ struct Relay {
     links: Vec<Option<Box<Link>>>,
     upstreams: Vec<usize>,
     next: usize,
-    answer: Bytes,
     /// Shared by all connections: a read lasts until its turn is over, unless data is queued.
     read_buffer: BytesMut,
 }
@@ -264,6 +266,7 @@ impl Relay {
 
     fn carry(&mut self, id: usize, link: &mut Link) -> Result<(), ConnectionError> {
         let role = link.engine.role();
+        let echoes = self.upstreams.is_empty();
         while let Some(event) = link.engine.poll_event()? {
             let key = stream_of(&event);
             let partner = key.and_then(|key| partner_of(&link.partners, key));
@@ -282,8 +285,9 @@ impl Relay {
                     },
                     _,
                 ) if role == Role::Server => {
-                    if self.upstreams.is_empty() {
-                        self.answer_at(end, &mut link.engine, stream);
+                    if echoes {
+                        let _ = link.engine.send_headers(stream, ECHO_HEAD, End::More);
+                        echo_end(&mut link.engine, stream, end);
                     } else if let Ok((other, at)) = self.open((id, stream), headers, end) {
                         link.join(stream, other, at);
                     } else {
@@ -320,20 +324,27 @@ impl Relay {
                 (
                     Event::Data {
                         stream,
+                        payload,
                         credit,
                         end,
-                        ..
                     },
                     None,
-                ) => {
-                    link.engine.release(stream, credit);
-                    self.answer_at(end, &mut link.engine, stream);
+                ) if echoes => {
+                    let queued = payload.len() as u32;
+                    let sent = link.engine.send_data(stream, payload, End::More);
+                    let sent = sent.unwrap_or(queued as usize) as u32;
+                    link.engine.release(stream, credit - queued + sent);
+                    echo_end(&mut link.engine, stream, end);
                 }
-                (Event::Trailers { stream, .. }, None) => {
-                    self.answer_at(End::Last, &mut link.engine, stream);
+                (Event::Data { stream, credit, .. }, None) => link.engine.release(stream, credit),
+                (Event::Trailers { stream, .. }, None) if echoes => {
+                    echo_end(&mut link.engine, stream, End::Last);
                 }
                 (Event::Sent { bytes, .. }, Some((other, at))) => {
                     other.release(at, bytes as u32);
+                }
+                (Event::Sent { stream, bytes, .. }, None) if echoes => {
+                    link.engine.release(stream, bytes as u32);
                 }
                 (
                     Event::Reset {
@@ -367,20 +378,6 @@ impl Relay {
         Ok((id, stream))
     }
 
-    /// Answers by itself once the request has ended, if there is no upstream.
-    fn answer_at(&self, end: End, engine: &mut Connection, stream: StreamKey) {
-        const HEAD: [FieldRef<'static>; 2] = [
-            FieldRef::new(b":status", b"200"),
-            FieldRef::new(b"content-type", b"application/grpc"),
-        ];
-        const TRAILERS: [FieldRef<'static>; 1] = [FieldRef::new(b"grpc-status", b"0")];
-        if end == End::Last && self.upstreams.is_empty() {
-            let _ = engine.send_headers(stream, HEAD, End::More);
-            let _ = engine.send_data(stream, self.answer.clone(), End::More);
-            let _ = engine.send_trailers(stream, TRAILERS);
-        }
-    }
-
     /// A connection is gone: so are the streams that it was one half of.
     fn lose(&mut self, id: usize, replacement: Option<Connection>) {
         let Some(link) = self.links[id].take() else {
@@ -403,6 +400,13 @@ impl Relay {
                 ..Link::new(engine)
             }));
         }
+    }
+}
+
+/// Ends the echo with the request.
+fn echo_end(engine: &mut Connection, stream: StreamKey, end: End) {
+    if end == End::Last {
+        let _ = engine.send_trailers(stream, ECHO_TRAILERS);
     }
 }
 
