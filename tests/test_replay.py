@@ -1,6 +1,7 @@
 """Calls of the gazetteer are recorded once and replayed against both arms, without a proxy."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,15 @@ def _call_all(channel: grpc.Channel) -> int:
 
 
 def replay(
-    recording: Recording, scratch: Path, legacy: Arm, candidate: Arm, *more: str
+    recording: Recording,
+    scratch: Path,
+    legacy: Arm,
+    candidate: Arm,
+    *more: str,
+    rules: Sequence[Yaml] = RULES,
 ) -> tuple[int, Any]:
     """Replays; gives the exit code and the report."""
-    content: Yaml = manifest(legacy.url, candidate.url, rules=RULES)
+    content: Yaml = manifest(legacy.url, candidate.url, rules=rules)
     path = write(scratch / "replay.yaml", content)
     done = run_cutover("replay", recording.file, "-f", path, "--output", "json", *more, timeout=100)
     assert done.returncode in (0, 1), done.stderr
@@ -99,6 +105,35 @@ def test_both_arms_agree_on_the_recorded_calls(
             assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"]
     left_out = {one["method"].rpartition("/")[2]: one["reason"] for one in report["left_out"]}
     assert left_out["RecordVisit"] == "side_effects"
+
+
+def test_what_differs_by_itself_is_told_from_a_porting_bug(
+    recording: Recording,
+    legacy: Arm,
+    candidate: Arm,
+    database: Path,
+    tmp_path: Path,
+    logs: Path,
+) -> None:
+    def searched(other: Arm, percent: int) -> tuple[int, Any, dict[str, bool]]:
+        mirror = {"percent": 100, "noisePercent": percent}
+        rules = [rule(SERVICE, "SearchPlaces", mirror=mirror)]
+        only = ("--methods", "SearchPlaces")
+        code, report = replay(recording, tmp_path, legacy, other, *only, rules=rules)
+        (method,) = report["methods"]
+        return code, method, {field["path"]: field["noisy"] for field in method["fields"]}
+
+    # Each answer has an id of its own. Only with a second answer of the legacy is that known.
+    code, method, fields = searched(candidate, 0)
+    assert (code, fields, method["asked_twice"]) == (1, {"search_id": False}, 0)
+    code, method, fields = searched(candidate, 100)
+    assert (code, fields) == (0, {"search_id": True})
+    assert method["asked_twice"] == method["compared"] >= 5
+    assert method["differed"] == 0
+    with start_broken(database, logs=logs, extra=["--hazard", "main-name-matched"]) as broken:
+        code, method, fields = searched(broken, 100)
+    assert (code, fields) == (1, {"results[].matched_name": False, "search_id": True})
+    assert 0 < method["differed"] < method["compared"]
 
 
 def test_a_porting_bug_is_named_at_its_field(

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_compare::{Comparison, Observation, Redaction, compare};
-use cutover_manifest::{Arm, Manifest, RouteTable, Weights};
+use cutover_manifest::{Arm, Manifest, Role, RouteTable, Weights};
 use cutover_proxy::journal::RecordedCall;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
@@ -39,6 +39,8 @@ struct Done {
 struct Compared {
     seen: [Observation; 2],
     comparison: Comparison,
+    /// What differs between two answers of the legacy, where it was asked twice.
+    repeat: Option<Comparison>,
 }
 
 /// Runs the command.
@@ -159,7 +161,8 @@ async fn turn(pace: &mut Option<Interval>) {
     }
 }
 
-/// Sends one call to both arms at once and compares what they answer.
+/// Sends one call to both arms at once and compares what they answer. For noise, the legacy is
+/// asked a second time: it is the arm whose answers are right by themselves.
 async fn one(
     arms: Arc<[ArmClient; 2]>,
     plan: Arc<Plan>,
@@ -167,16 +170,32 @@ async fn one(
     call: RecordedCall,
 ) -> Done {
     let id = call.id;
-    let [legacy, candidate] = arms.each_ref().map(|arm| arm.send(&call));
-    let outcome = match tokio::join!(legacy, candidate) {
+    let [legacy, candidate] = arms.each_ref().map(|arm| arm.send(&call, Role::Shadow));
+    let repeat = async {
+        match plan.asks_twice(&call.method) {
+            true => arms[Arm::Legacy.index()]
+                .send(&call, Role::Noise)
+                .await
+                .ok(),
+            false => None,
+        }
+    };
+    let (legacy, candidate, repeat) = tokio::join!(legacy, candidate, repeat);
+    let outcome = match (legacy, candidate) {
         (Ok(legacy), Ok(candidate)) => arm::both(legacy, candidate),
         (Err(unanswered), _) | (_, Err(unanswered)) => Err(unanswered),
     };
     let outcome = outcome.map(|seen| {
         let rules = plan.rules(&call.method);
         let (method, rules) = rules.expect("the plan has admitted the method");
-        let comparison = compare(method, rules, &seen[0], &seen[1], &redaction);
-        Compared { seen, comparison }
+        let differ = |other: &Observation| compare(method, rules, &seen[0], other, &redaction);
+        let comparison = differ(&seen[1]);
+        let repeat = repeat.map(|answered| differ(answered.seen()));
+        Compared {
+            seen,
+            comparison,
+            repeat,
+        }
     });
     Done {
         id,

@@ -57,6 +57,20 @@ fn width(text: &str) -> usize {
     text.chars().count()
 }
 
+/// Why a pair was not compared, for a person. A word that a newer proxy says stays as it is.
+pub(crate) fn why_not_compared(word: &str) -> &str {
+    match word {
+        "queue_full" => "copies came faster than they could be sent",
+        "over_bound" => "larger than the bounds on messages and memory",
+        "deadline" => "no whole answer within the mirror's deadline",
+        "cancelled" => "the client went away",
+        "connect" => "the other arm could not be connected to",
+        "no_descriptor" => "no descriptor has the method",
+        "comparer_failed" => "the comparison failed: a defect, please report it",
+        other => other,
+    }
+}
+
 /// Basis points as percent: `25.5 %`.
 pub(crate) fn percent(basis_points: u32) -> String {
     let text = format!("{:.2}", f64::from(basis_points) / 100.0);

@@ -87,7 +87,6 @@ _NEAR = _field("FindNearest", r"results.*")
 _STATUS = r"grpc_status"
 _DETAILS = r"grpc_details.*"
 
-_CLIENT_STREAM = "a call in which the client streams is not mirrored, so nothing is compared"
 _ONE_OPERATION = "both statements are one operation, and traces don't say how many rows came back"
 _NO_GATE = "memory is shown, yet no gate reads it"
 _RARE = "it takes more calls to prove what only one call in a hundred shows"
@@ -104,7 +103,7 @@ HAZARDS = (
             _field("MeasureRoute", r"distance_m|longest_leg_m", "value"),
         ],
     ),
-    Hazard("sum-backwards", [_field("MeasureRoute", r"distance_m", "value")], limit=_CLIENT_STREAM),
+    Hazard("sum-backwards", [_field("MeasureRoute", r"distance_m", "value")]),
     Hazard(
         "remainder-sign",
         [_field("GetPlace", r"place\.location\.(latitude|longitude)", "value")],
@@ -141,11 +140,9 @@ HAZARDS = (
     Hazard("pages-from-one", [_field("ListPlaces", r"page", "value")]),
     Hazard("empty-page", [_field("ListPlaces", r"messages", "message_count")]),
     Hazard("page-size-ignored", [_field("ListPlaces", r"messages|places")]),
-    Hazard(
-        "empty-prefix-unanswered", [_field("Suggest", r"messages|sequence")], limit=_CLIENT_STREAM
-    ),
-    Hazard("error-swallowed", [_field("Suggest", _STATUS)], limit=_CLIENT_STREAM),
-    Hazard("late-error", [_field("MeasureRoute", _STATUS)], limit=_CLIENT_STREAM),
+    Hazard("empty-prefix-unanswered", [_field("Suggest", r"messages|sequence")]),
+    Hazard("error-swallowed", [_field("Suggest", _STATUS)]),
+    Hazard("late-error", [_field("MeasureRoute", _STATUS)]),
     # Statuses.
     Hazard("not-found-as-unknown", [_field("GetPlace", _STATUS)]),
     Hazard("invalid-as-out-of-range", [_field(".*", _STATUS)]),

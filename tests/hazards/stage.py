@@ -33,8 +33,6 @@ NEVER = 1_000_000_000
 """So many calls no run has: the ramp stays where it is put, and only a guard can move it."""
 METHODS = 7
 ROUTED_BP = 5_000
-CLIENT_STREAMS = ("MeasureRoute", "Suggest")
-"""The proxy mirrors no call in which the client streams."""
 VISITED = 2_000
 """Places that were visited before the run."""
 PAIRS_S = 5.0
@@ -58,7 +56,7 @@ class Trial:
 
     def is_mirrored(self, method: str) -> bool:
         """Whether calls of a method reach both arms."""
-        return method not in CLIENT_STREAMS and (self._writes or method != "RecordVisit")
+        return self._writes or method != "RecordVisit"
 
     def flags(self) -> list[Flag]:
         """What is said against the candidate now."""
@@ -167,7 +165,10 @@ def _manifest(legacy: Arm, candidate: Arm, setup: Setup) -> Yaml:
                 compare={"ignore": ["visit_id", "visit_count"]},
             ),
             # Named one by one, so that each has a ramp before its first call.
-            *(rule(SERVICE, method, mirror=MIRROR) for method in ("ListPlaces", *CLIENT_STREAMS)),
+            *(
+                rule(SERVICE, method, mirror=MIRROR)
+                for method in ("ListPlaces", "MeasureRoute", "Suggest")
+            ),
         ],
         ramp={
             "scope": "method",

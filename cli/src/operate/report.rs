@@ -104,6 +104,19 @@ fn comparison(report: &GetReportResponse) -> String {
             report.compared, report.mismatched
         ),
     );
+    let methods = report.status.iter().flat_map(|status| &status.methods);
+    let pairs = methods.filter_map(|method| Some((&method.method, method.pairs.as_ref()?)));
+    for (method, pairs) in pairs {
+        let mut not: Vec<_> = pairs.not_compared.iter().filter(|(_, n)| **n > 0).collect();
+        not.sort();
+        for (why, n) in not {
+            let why = text::why_not_compared(why);
+            line(
+                &mut out,
+                format_args!("  {method}: {n} not compared: {why}"),
+            );
+        }
+    }
     for finding in report.findings.iter().take(MAX_FINDINGS) {
         line(&mut out, format_args!("  {}", self::finding(finding)));
     }

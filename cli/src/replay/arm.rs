@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes};
 use cutover_compare::{Message, Observation};
-use cutover_manifest::{Arm, Manifest};
+use cutover_manifest::{Arm, Manifest, Role};
 use cutover_proxy::journal::RecordedCall;
 use tokio::time::{error::Elapsed, timeout};
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -26,7 +26,7 @@ const NOT_SENT: [&str; 5] = [
     "x-cutover-arm",
 ];
 /// Marks copies, as the proxy does, so that a service can refuse writes.
-const COPY: &str = "cutover.role=shadow";
+const ROLE_MEMBER: &str = "cutover.role";
 /// The largest number that `grpc-timeout` holds.
 const MAX_TIMEOUT: u128 = 99_999_999;
 /// An arm counts the time a little sooner than we do.
@@ -65,6 +65,15 @@ pub(super) enum Answered {
     Late(Observation),
 }
 
+impl Answered {
+    /// What there was of it.
+    pub(super) fn seen(&self) -> &Observation {
+        match self {
+            Answered::InTime(seen) | Answered::Late(seen) => seen,
+        }
+    }
+}
+
 impl ArmClient {
     /// Connects, so that an arm that is away is told before anything is sent.
     pub(super) async fn connect(
@@ -94,10 +103,14 @@ impl ArmClient {
     }
 
     /// Sends a recorded request and collects the whole answer.
-    pub(super) async fn send(&self, call: &RecordedCall) -> Result<Answered, Unanswered> {
+    pub(super) async fn send(
+        &self,
+        call: &RecordedCall,
+        role: Role,
+    ) -> Result<Answered, Unanswered> {
         let started = Instant::now();
         let mut seen = Observation::default();
-        let exchanged = timeout(self.deadline, self.exchange(call, &mut seen)).await;
+        let exchanged = timeout(self.deadline, self.exchange(call, role, &mut seen)).await;
         seen.duration = started.elapsed();
         let status = match exchanged {
             Ok(Ok(())) => None,
@@ -125,9 +138,14 @@ impl ArmClient {
         Ok(Answered::InTime(seen))
     }
 
-    async fn exchange(&self, call: &RecordedCall, seen: &mut Observation) -> Result<(), Broken> {
+    async fn exchange(
+        &self,
+        call: &RecordedCall,
+        role: Role,
+        seen: &mut Observation,
+    ) -> Result<(), Broken> {
         let mut request = Request::new(tokio_stream::iter(call.messages.clone()));
-        self.fill(request.metadata_mut(), call);
+        self.fill(request.metadata_mut(), call, role);
         let path = PathAndQuery::try_from(call.method.as_str())
             .map_err(|_| Status::unimplemented("the method's name is no path"))?;
         let mut client = tonic::client::Grpc::new(self.channel.clone())
@@ -155,7 +173,7 @@ impl ArmClient {
     }
 
     /// The deadline is ours, not the caller's: on another machine that would only add noise.
-    fn fill(&self, metadata: &mut MetadataMap, call: &RecordedCall) {
+    fn fill(&self, metadata: &mut MetadataMap, call: &RecordedCall, role: Role) {
         for (name, value) in &call.metadata {
             let given = self.metadata.iter().any(|(known, _)| known == name);
             if given || NOT_SENT.contains(&name.as_str()) || name.starts_with("grpc-") {
@@ -179,7 +197,10 @@ impl ArmClient {
                 metadata.append(name, value);
             }
         }
-        metadata.append("baggage", AsciiMetadataValue::from_static(COPY));
+        let copy = format!("{ROLE_MEMBER}={}", role.as_str());
+        if let Ok(value) = AsciiMetadataValue::try_from(copy) {
+            metadata.append("baggage", value);
+        }
         let millis = self.deadline.as_millis().clamp(1, MAX_TIMEOUT);
         if let Ok(value) = AsciiMetadataValue::try_from(format!("{millis}m")) {
             metadata.insert("grpc-timeout", value);

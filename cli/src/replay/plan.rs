@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cutover_compare::{Descriptors, Method, SideEffects};
-use cutover_manifest::{CompareRules, MirrorSideEffects, RouteTable};
+use cutover_manifest::{CompareRules, MirrorSideEffects, RouteTable, Weight};
 use cutover_proxy::journal::{Incomplete, RecordedCall};
 
 use crate::failure::Failure;
@@ -102,6 +102,13 @@ impl Plan {
             false => call.messages.len() == 1,
         };
         if whole { Ok(()) } else { Err(Skip::Incomplete) }
+    }
+
+    /// Whether the legacy is asked a second time, for noise: so for the share of calls that the
+    /// rule says.
+    pub(super) fn asks_twice(&self, path: &str) -> bool {
+        let share = self.table.route(path).mirror.noise;
+        rand::random_range(0..Weight::FULL.bp()) < share.bp()
     }
 
     /// The method and the rules for its answers.

@@ -82,9 +82,13 @@ impl Ending<'_> {
     fn text(&self) -> String {
         let tally = self.tally;
         let (legacy, candidate) = (&self.manifest.legacy.url, &self.manifest.candidate.url);
+        let noise = match tally.only_noise() {
+            0 => String::new(),
+            n => format!(" ({n} more by noise alone)"),
+        };
         let mut out = format!(
             "replay of {}: legacy {legacy}, candidate {candidate}\n  {} calls in the recording, \
-             {} compared, {} differ, {} failed, {} left out\n",
+             {} compared, {} differ{noise}, {} failed, {} left out\n",
             self.file.display(),
             tally.read,
             tally.compared(),
@@ -125,6 +129,7 @@ impl Ending<'_> {
             "calls": tally.read,
             "compared": tally.compared(),
             "differed": tally.differed(),
+            "only_noise": tally.only_noise(),
             "failed": tally.failed(),
             "max_mismatch": self.max_mismatch,
             "methods": tally.methods.iter().map(method_json).collect::<Vec<_>>(),
@@ -153,7 +158,7 @@ fn methods(tally: &Tally) -> String {
         let mut row = vec![
             name.clone(),
             method.compared.to_string(),
-            method.differed.to_string(),
+            method.differed_beyond_noise().to_string(),
             failed.to_string(),
         ];
         row.extend(QUANTILES.map(|(_, q)| {
@@ -195,10 +200,14 @@ fn differences(tally: &Tally) -> String {
     for (name, method) in tally.methods.iter().filter(|(_, m)| m.differed > 0) {
         line(&mut out, format_args!("  {name}"));
         let found = by_weight(method);
-        for ((path, kind), finding) in found.iter().take(MAX_SHOWN) {
+        for ((path, kind), finding, noisy) in found.iter().take(MAX_SHOWN) {
             let path = if path.is_empty() { "(message)" } else { path };
             let of = format!("{} of {} calls", finding.calls, method.compared);
-            line(&mut out, format_args!("    {path}: {kind}, in {of}"));
+            let noise = match noisy {
+                true => " (noise: it differs by itself)",
+                false => "",
+            };
+            line(&mut out, format_args!("    {path}: {kind}, in {of}{noise}"));
             for example in &finding.examples {
                 let side = |text: &str| match text {
                     "" => "(none)".to_owned(),
@@ -229,10 +238,14 @@ fn differences(tally: &Tally) -> String {
     }
 }
 
-/// What differs most often first.
-fn by_weight(method: &MethodTally) -> Vec<(&(String, &'static str), &Finding)> {
-    let mut found: Vec<_> = method.findings.iter().collect();
-    found.sort_by_key(|(_, finding)| std::cmp::Reverse(finding.calls));
+/// What differs, and whether that is noise: what is not first, and of that what differs most often.
+fn by_weight(method: &MethodTally) -> Vec<(&(String, &'static str), &Finding, bool)> {
+    let found = method.findings.iter().zip(method.noisy());
+    let mut found: Vec<_> = found
+        .map(|((key, finding), noisy)| (key, finding, noisy))
+        .filter(|(_, finding, _)| finding.calls > 0)
+        .collect();
+    found.sort_by_key(|(_, finding, noisy)| (*noisy, std::cmp::Reverse(finding.calls)));
     found
 }
 
@@ -280,7 +293,7 @@ fn left_out(tally: &Tally) -> String {
 fn method_json((name, method): (&String, &MethodTally)) -> Value {
     let fields = by_weight(method)
         .into_iter()
-        .map(|((path, kind), finding)| {
+        .map(|((path, kind), finding, noisy)| {
             let examples = finding
                 .examples
                 .iter()
@@ -289,6 +302,7 @@ fn method_json((name, method): (&String, &MethodTally)) -> Value {
                 "path": path,
                 "kind": kind,
                 "calls": finding.calls,
+                "noisy": noisy,
                 "examples": examples.collect::<Vec<_>>(),
                 "sufficient_relative": finding.sufficient_relative,
             })
@@ -312,7 +326,8 @@ fn method_json((name, method): (&String, &MethodTally)) -> Value {
     json!({
         "method": name,
         "compared": method.compared,
-        "differed": method.differed,
+        "differed": method.differed_beyond_noise(),
+        "asked_twice": method.asked_twice,
         "failed": method.failed,
         "over_bound": method.over_bound,
         "statuses": by_arm(&statuses),

@@ -1,8 +1,9 @@
 //! What a replay adds up to, by method. Bounded by the methods and fields there are, not by calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cutover_compare::{Comparison, Histogram};
+use cutover_compare::evidence::{FieldNoise, noisy};
+use cutover_compare::{Comparison, Difference, Histogram};
 use cutover_manifest::Arm;
 
 use super::arm::Unanswered;
@@ -19,6 +20,8 @@ const MAX_REASONS: usize = 20;
 const MAX_LEFT_OUT: usize = 500;
 /// That name.
 const OTHERS: &str = "(others)";
+/// Allowed chance that a field that is wrong passes for noise, as in a proxy's comparison.
+const ALPHA: f64 = 0.05;
 
 /// All of it.
 #[derive(Debug, Default)]
@@ -36,7 +39,10 @@ pub(super) struct Tally {
 #[derive(Debug, Default)]
 pub(super) struct MethodTally {
     pub(super) compared: u64,
+    /// Calls that differ at all, noise counted too.
     pub(super) differed: u64,
+    /// Calls for which the legacy was asked twice.
+    pub(super) asked_twice: u64,
     /// Calls without a pair of answers, by reason.
     pub(super) failed: BTreeMap<String, u64>,
     /// Calls whose answers were too large to compare.
@@ -55,6 +61,8 @@ pub(super) struct Finding {
     /// Calls, each once.
     pub(super) calls: u64,
     pub(super) examples: Vec<Example>,
+    /// Of the calls for which the legacy was asked twice.
+    pub(super) noise: FieldNoise,
     /// For floats: the relative tolerance that would have sufficed for all.
     pub(super) sufficient_relative: Option<f64>,
 }
@@ -104,8 +112,14 @@ impl Tally {
         self.sum(|method| method.compared)
     }
 
+    /// Calls that differ in more than noise.
     pub(super) fn differed(&self) -> u64 {
-        self.sum(|method| method.differed)
+        self.sum(MethodTally::differed_beyond_noise)
+    }
+
+    /// Calls that differ in nothing but noise.
+    pub(super) fn only_noise(&self) -> u64 {
+        self.sum(|method| method.differed) - self.differed()
     }
 
     pub(super) fn over_bound(&self) -> u64 {
@@ -126,6 +140,26 @@ impl Tally {
 }
 
 impl MethodTally {
+    /// Whether each finding is noise: the legacy's own second answer differs there as readily.
+    pub(super) fn noisy(&self) -> Vec<bool> {
+        let noise: Vec<_> = self.findings.values().map(|f| f.noise).collect();
+        noisy(&noise, ALPHA)
+    }
+
+    /// Calls that differ in a field that is not noise. One that differs in two such fields may
+    /// count twice, up to all that differ; where the fields don't explain all, all count. So
+    /// nothing is let off that is not known to be noise.
+    pub(super) fn differed_beyond_noise(&self) -> u64 {
+        let (mut noise, mut real) = (0, 0);
+        for (finding, noisy) in self.findings.values().zip(self.noisy()) {
+            *(if noisy { &mut noise } else { &mut real }) += finding.calls;
+        }
+        match noise + real < self.differed {
+            true => self.differed,
+            false => real.min(self.differed),
+        }
+    }
+
     fn compared(&mut self, id: u64, compared: &Compared) {
         self.compared += 1;
         for arm in Arm::BOTH.map(Arm::index) {
@@ -137,16 +171,41 @@ impl MethodTally {
             self.differed += 1;
             self.differences(id, &compared.comparison);
         }
+        if let Some(repeat) = &compared.repeat {
+            self.asked_twice += 1;
+            self.noise(&compared.comparison, repeat);
+        }
+    }
+
+    fn noise(&mut self, other: &Comparison, repeat: &Comparison) {
+        let (other, repeat) = (fields(other), fields(repeat));
+        for key in other.union(&repeat) {
+            let Some(finding) = self.finding(key) else {
+                continue;
+            };
+            match (other.contains(key), repeat.contains(key)) {
+                (true, true) => finding.noise.both += 1,
+                (true, false) => finding.noise.only_other += 1,
+                (false, _) => finding.noise.only_repeat += 1,
+            }
+        }
+    }
+
+    /// The finding of a path and kind; none where there are too many.
+    fn finding(&mut self, key: &(String, &'static str)) -> Option<&mut Finding> {
+        if self.findings.len() >= MAX_FINDINGS && !self.findings.contains_key(key) {
+            self.findings_dropped += 1;
+            return None;
+        }
+        Some(self.findings.entry(key.clone()).or_default())
     }
 
     fn differences(&mut self, id: u64, comparison: &Comparison) {
         for (at, difference) in comparison.differences.iter().enumerate() {
             let key = (difference.path.clone(), difference.kind.as_str());
-            if self.findings.len() >= MAX_FINDINGS && !self.findings.contains_key(&key) {
-                self.findings_dropped += 1;
+            let Some(finding) = self.finding(&key) else {
                 continue;
-            }
-            let finding = self.findings.entry(key).or_default();
+            };
             let again = comparison.differences[..at]
                 .iter()
                 .any(|d| d.path == difference.path && d.kind == difference.kind);
@@ -178,5 +237,79 @@ impl MethodTally {
             why
         };
         *self.failed.entry(why).or_default() += 1;
+    }
+}
+
+fn fields(comparison: &Comparison) -> BTreeSet<(String, &'static str)> {
+    let field = |d: &Difference| (d.path.clone(), d.kind.as_str());
+    comparison.differences.iter().map(field).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cutover_compare::{Kind, Observation};
+
+    use super::*;
+
+    fn comparison(paths: &[&str]) -> Comparison {
+        let difference = |path: &&str| Difference {
+            path: (*path).to_owned(),
+            kind: Kind::Value,
+            legacy: String::new(),
+            candidate: String::new(),
+            sufficient_relative: None,
+        };
+        Comparison {
+            differences: paths.iter().map(difference).collect(),
+            ..Comparison::default()
+        }
+    }
+
+    fn call(method: &mut MethodTally, other: &[&str], repeat: Option<&[&str]>) {
+        let seen = Observation {
+            duration: Duration::from_millis(1),
+            ..Observation::default()
+        };
+        let compared = Compared {
+            seen: [seen.clone(), seen],
+            comparison: comparison(other),
+            repeat: repeat.map(comparison),
+        };
+        method.compared(1, &compared);
+    }
+
+    #[test]
+    fn noise_alone_is_no_difference_and_hides_none() {
+        let mut method = MethodTally::default();
+        for _ in 0..20 {
+            call(&mut method, &["id"], Some(&["id"]));
+        }
+        assert_eq!((method.differed, method.differed_beyond_noise()), (20, 0));
+        for _ in 0..3 {
+            call(&mut method, &["id", "name"], Some(&["id"]));
+        }
+        assert_eq!(method.noisy(), [true, false]);
+        assert_eq!(method.differed_beyond_noise(), 3);
+        assert_eq!(method.asked_twice, 23);
+    }
+
+    #[test]
+    fn without_a_second_answer_nothing_is_noise() {
+        let mut method = MethodTally::default();
+        call(&mut method, &["id"], None);
+        assert_eq!(
+            (method.noisy(), method.differed_beyond_noise()),
+            (vec![false], 1)
+        );
+    }
+
+    #[test]
+    fn what_differs_only_on_a_repeat_is_no_finding_of_the_candidates() {
+        let mut method = MethodTally::default();
+        call(&mut method, &[], Some(&["id"]));
+        assert_eq!((method.differed, method.differed_beyond_noise()), (0, 0));
+        assert_eq!(method.findings.values().map(|f| f.calls).sum::<u64>(), 0);
     }
 }

@@ -16,7 +16,7 @@ import {
   words,
 } from "../format.js";
 import { differing } from "../noise.js";
-import { armKey, OWNERS } from "./words.js";
+import { armKey, NOT_COMPARED, OWNERS } from "./words.js";
 
 const COLUMNS = [
   "Method",
@@ -217,7 +217,7 @@ function updateDetails(cell, method) {
       "Differ at all",
       `${count(pairs.mismatched)} of n = ${count(pairs.compared)} pairs, ` + "noise counted too",
     ],
-    ["Not compared", reasons(pairs.notCompared, "pairs")],
+    ["Not compared", reasons(pairs.notCompared, "pairs", NOT_COMPARED)],
     [
       "Traces",
       traces.compared > 0
@@ -250,7 +250,8 @@ function statuses(arm) {
   return arm.byStatus.map(({ name, n }) => `${statusName(Number(name))} ${count(n)}`).join(", ");
 }
 
-function reasons(counts, unit) {
+function reasons(counts, unit, known = {}) {
   if (counts.length === 0) return "none";
-  return counts.map(({ name, n }) => `${words(name)}: ${count(n)} ${unit}`).join(", ");
+  const reason = (name) => (Object.hasOwn(known, name) ? known[name] : words(name));
+  return counts.map(({ name, n }) => `${reason(name)}: ${count(n)} ${unit}`).join(", ");
 }

@@ -49,6 +49,17 @@ export const OWNERS = {
   override: "overridden by an operator",
 };
 
+/** Why a pair was not compared. */
+export const NOT_COMPARED = {
+  queue_full: "copies came faster than they could be sent",
+  over_bound: "larger than the bounds on messages and memory",
+  deadline: "no whole answer within the mirror's deadline",
+  cancelled: "the client went away",
+  connect: "the other arm could not be connected to",
+  no_descriptor: "no descriptor has the method",
+  comparer_failed: "the comparison failed",
+};
+
 /** The worst phase of all ramps, or null without a ramp. */
 export function worstPhase(ramps) {
   const order = Object.keys(PHASES);

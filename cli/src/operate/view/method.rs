@@ -3,7 +3,7 @@
 use cutover_proto::cutover::v1::{Arm, ArmStatus, MethodStatus, OperationStatus};
 
 use super::line;
-use crate::text::{Table, micros, percent, share};
+use crate::text::{Table, micros, percent, share, why_not_compared};
 
 /// Most differing fields, and most operations, shown of one method.
 const MAX_SHOWN: usize = 8;
@@ -39,11 +39,10 @@ pub(super) fn show(method: &MethodStatus) -> String {
         let mut not: Vec<_> = pairs.not_compared.iter().filter(|(_, n)| **n > 0).collect();
         not.sort();
         if !not.is_empty() {
-            let reasons: Vec<String> = not.iter().map(|(why, n)| format!("{why} {n}")).collect();
-            line(
-                &mut out,
-                format_args!("  not compared: {}", reasons.join(", ")),
-            );
+            line(&mut out, format_args!("  not compared:"));
+            for (why, n) in not {
+                line(&mut out, format_args!("    {n}: {}", why_not_compared(why)));
+            }
         }
     }
     for field in method.fields.iter().take(MAX_SHOWN) {
