@@ -29,6 +29,11 @@ export function decodeStatus(raw) {
       threads: number(p.threads),
     })),
     manifestError: text(from.manifestError),
+    store: {
+      location: text(from.store?.location),
+      awaySinceMs: number(from.store?.unavailableSinceUnixMs),
+      error: text(from.store?.error),
+    },
     stepsBp: list(from.stepsBp).map(number),
   };
 }

@@ -2,7 +2,7 @@
 //! port is bound.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::operator::{self, Token};
 use crate::otlp::{self, Receiver};
 use crate::pairing::Bounds;
 use crate::shared::Shared;
-use crate::store::{Found, Store, save_change};
+use crate::store::{Found, Location, OpenError, Store, save_change};
 use crate::{driver, listener};
 
 /// The environment variable that holds the operators' token.
@@ -27,6 +27,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// An epoch and generation after a corrupt store was put aside must not be one that proxies know
 /// already: they begin at the seconds since 2020.
 const EPOCH_ZERO_UNIX_S: i64 = 1_577_836_800;
+/// Why ramps stand still after that. The proxies may have been at any weight.
+const QUARANTINED: &str = "the store was corrupt and was put aside: the ramp's place, the overrides \
+    and the evidence are lost; resume it to begin at weight 0";
 
 /// What a control plane is started with; what is `Some` overrides the manifest.
 #[derive(Clone, Debug)]
@@ -37,8 +40,8 @@ pub struct ControlOptions {
     pub listen: Option<String>,
     /// `HOST:PORT` for operators and the dashboard; port 0 lets the kernel choose.
     pub operator: Option<String>,
-    /// The SQLite file.
-    pub store: Option<PathBuf>,
+    /// The SQLite file, or the URL of a Postgres.
+    pub store: Option<String>,
 }
 
 /// A running control plane. Dropping it ends it without waiting; [`Control::shutdown`] waits.
@@ -107,13 +110,17 @@ impl Control {
             Manifest::parse(&path.display().to_string(), &text).map_err(StartError::Manifest)?;
         let listen = listen.unwrap_or_else(|| manifest.control.listen.clone());
         let operator = operator.unwrap_or_else(|| manifest.control.operator.clone());
-        let store = store.unwrap_or_else(|| PathBuf::from(&manifest.control.store));
+        let store = store.unwrap_or_else(|| manifest.control.store.clone());
+        let store = Location::parse(&store).map_err(|why| OpenError::Url { why })?;
         let listen_at = listener::resolve("the control listener", &listen).await?;
         let operator_at = listener::resolve("the operator listener", &operator).await?;
         let token = token(&operator, &operator_at)?;
 
         let clock = Clock::start();
-        let (shared, first) = open(manifest, &store, clock)?;
+        let opening = tokio::task::spawn_blocking(move || open(manifest, &store, clock));
+        let (shared, first) = opening
+            .await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         let (control_socket, listen_address) =
             listener::bind("the control listener", &listen, &listen_at).await?;
         let (operator_socket, operator_address) =
@@ -155,21 +162,26 @@ impl Drop for Control {
 type FirstSave = Result<(), crate::store::StoreError>;
 
 /// Opens the store and makes the first table from what it holds.
-fn open(manifest: Manifest, path: &Path, clock: Clock) -> Result<(Shared, FirstSave), StartError> {
+fn open(
+    manifest: Manifest,
+    location: &Location,
+    clock: Clock,
+) -> Result<(Shared, FirstSave), StartError> {
     let at = Moment {
         now: clock.elapsed(),
         unix_ms: clock.unix_ms(),
     };
-    let (store, mut saved, found) = Store::open(path, at.unix_ms)?;
+    let (store, mut saved, found) = Store::open(location, clock)?;
     if let Found::Quarantined(_) = found {
         let seconds = u64::try_from(at.unix_ms / 1_000 - EPOCH_ZERO_UNIX_S).unwrap_or(1);
         (saved.epoch, saved.generation) = (seconds, seconds);
+        saved.latch = QUARANTINED.to_owned();
     }
     let (mut core, decisions) = Core::new(Arc::new(manifest), &saved, at);
     let table = core.renew();
     let change = core.change(decisions);
     let first = store
-        .submit(move |connection| save_change(connection, &change))
+        .submit(move |session| save_change(session, &change))
         .map(|_| ());
     Ok((Shared::new(core, table, store, clock), first))
 }

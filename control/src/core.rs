@@ -25,6 +25,7 @@ use crate::verdict::Basis;
 use crate::words::{ALL, OTHER};
 
 pub(crate) use moves::ChangeError;
+pub(crate) use ticking::Standing;
 
 /// Most decisions that wait for a store that fails.
 const MAX_PENDING: usize = 1_000;
@@ -67,6 +68,10 @@ pub(crate) struct Core {
     /// Without any: tells which methods are pinned.
     bare_table: RouteTable,
     fingerprint: String,
+    /// The generation in the store when it was loaded.
+    base: u64,
+    /// Why ramps that are new begin paused; empty where they don't.
+    latch: String,
     /// Also those that don't apply now (another scope, a pinned method): their place is kept.
     ramps: BTreeMap<String, Run>,
     last_tick: Duration,
@@ -103,6 +108,8 @@ impl Core {
             table: RouteTable::build(manifest.clone(), &Weights::default(), 0, epoch),
             bare_table: RouteTable::build(manifest.clone(), &Weights::default(), 0, epoch),
             fingerprint,
+            base: saved.generation,
+            latch: saved.latch.clone(),
             ramps: BTreeMap::new(),
             last_tick: at.now,
             verdicts_moved: false,
@@ -125,17 +132,18 @@ impl Core {
         }
         core.add_ramps(at);
         core.rebuild();
-        let why = "the manifest has changed since the last start: evidence begins anew";
         let weight = core.weight_of(ALL);
-        let decision = core.decision(ALL, "manifest", (weight, weight), "manifest", why, at);
-        (
-            core,
-            if fresh || same {
-                Vec::new()
-            } else {
-                vec![decision]
-            },
-        )
+        let lost = saved.fingerprint.is_empty() && !core.latch.is_empty();
+        let decisions = if lost {
+            let why = core.latch.clone();
+            vec![core.decision(ALL, "quarantine", (weight, weight), "store", &why, at)]
+        } else if fresh || same {
+            Vec::new()
+        } else {
+            let why = "the manifest has changed since the last start: evidence begins anew";
+            vec![core.decision(ALL, "manifest", (weight, weight), "manifest", why, at)]
+        };
+        (core, decisions)
     }
 
     /// Makes the table for the state as it is now, under a new generation.
@@ -165,9 +173,12 @@ impl Core {
     /// What the store has to hold for the state as it is now.
     pub(crate) fn change(&self, decisions: Vec<wire::Decision>) -> Change {
         Change {
+            base: self.base,
+            writer: String::new(),
             generation: self.generation,
             epoch: self.epoch,
             fingerprint: self.fingerprint.clone(),
+            latch: self.latch.clone(),
             ramps: self.ramp_rows(),
             overrides: self.overrides.values().cloned().collect(),
             versions: self.versions.to_text(),
@@ -307,7 +318,8 @@ impl Core {
         let totals = self.ledger.totals();
         for scope in scopes {
             if self.is_active(&scope) && !self.ramps.contains_key(&scope) {
-                let run = Run::new(RampState::new(at.unix_ms), totals.clone(), at.now);
+                let state = RampState::new(at.unix_ms, &self.latch);
+                let run = Run::new(state, totals.clone(), at.now);
                 self.ramps.insert(scope, run);
             }
         }

@@ -59,8 +59,10 @@ async fn beat(shared: Arc<Shared>) {
                 continue;
             }
         };
-        let decide =
-            move |core: &mut Core, at| Ok::<_, ChangeError>(core.answers(epoch, answers, at));
+        let standing = shared.standing();
+        let decide = move |core: &mut Core, at| {
+            Ok::<_, ChangeError>(core.answers(epoch, answers, &standing, at))
+        };
         // What could not be saved was logged, and the next snapshot saves it again.
         let _ = shared.change(decide).await;
         let moved = shared.core().take_verdicts_moved();
@@ -74,19 +76,17 @@ async fn beat(shared: Arc<Shared>) {
 async fn snapshots(shared: Arc<Shared>) {
     let mut every = tokio::time::interval(SNAPSHOT_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut stalled = false;
+    let mut available = true;
     loop {
         tokio::select! {
             () = shared.shutdown.cancelled() => return,
             _ = every.tick() => {}
         }
-        match save(&shared).await {
-            Err(error) if !stalled => {
-                tracing::error!(%error, "evidence is not saved; routing goes on");
-                stalled = true;
-            }
-            Err(_) => {}
-            Ok(()) => stalled = false,
+        // The store has said what fails, and since when; the next snapshot tries again.
+        let _ = save(&shared).await;
+        let was = std::mem::replace(&mut available, shared.store.outage().is_none());
+        if was != available {
+            shared.touch();
         }
     }
 }
@@ -98,7 +98,7 @@ pub(crate) async fn save(shared: &Arc<Shared>) -> Result<(), StoreError> {
         let decisions = change.decisions.clone();
         let saved = shared
             .store
-            .call(move |connection| save_change(connection, &change))
+            .call(move |session| save_change(session, &change))
             .await;
         if let Err(error) = saved {
             shared.core().not_saved(decisions);
@@ -116,7 +116,7 @@ pub(crate) async fn save(shared: &Arc<Shared>) -> Result<(), StoreError> {
     let job = snapshot.clone();
     let saved = shared
         .store
-        .call(move |connection| save_snapshot(connection, &job))
+        .call(move |session| save_snapshot(session, &job))
         .await;
     if saved.is_err() {
         shared.core().give_back(&snapshot);
@@ -192,9 +192,9 @@ fn count(shared: &Shared, outcomes: Vec<Outcome>) {
     if kept.is_empty() {
         return;
     }
-    let saved = shared.store.submit(move |connection| {
+    let saved = shared.store.submit(move |session| {
         kept.iter()
-            .try_for_each(|pair| save_trace_pair(connection, pair))
+            .try_for_each(|pair| save_trace_pair(session, pair))
     });
     if let Err(error) = saved {
         tracing::warn!(%error, "pairs of traces are not kept");
@@ -207,7 +207,8 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::store::{Store, list_decisions};
+    use crate::store::list_decisions;
+    use crate::store::testing::Place;
     use crate::words::ALL;
 
     const MANIFEST: &str = "
@@ -221,9 +222,8 @@ spec:
 
     #[tokio::test]
     async fn a_store_that_fails_delays_no_table_and_gets_everything_later() {
-        let folder = tempfile::tempdir().unwrap();
-        let (clock, path) = (Clock::start(), folder.path().join("cutover.db"));
-        let (store, saved, _) = Store::open(&path, 1).unwrap();
+        let (clock, place) = (Clock::start(), Place::sqlite().unwrap());
+        let (store, saved) = place.store();
         let manifest = Arc::new(Manifest::parse("test", MANIFEST).unwrap());
         let at = crate::core::Moment {
             now: Duration::ZERO,
@@ -232,12 +232,11 @@ spec:
         let (mut core, _) = Core::new(manifest, &saved, at);
         let table = core.renew();
         let shared = Arc::new(Shared::new(core, table, store, clock));
-        let read_only = |on: bool| {
-            shared
-                .store
-                .call(move |connection| connection.pragma_update(None, "query_only", on))
-        };
-        read_only(true).await.unwrap();
+        let rename = |sql: &'static str| shared.store.call(move |c| c.execute(sql, &[]));
+        rename("ALTER TABLE ramps RENAME TO gone").await.unwrap();
+        rename("ALTER TABLE overrides RENAME TO gone_too")
+            .await
+            .unwrap();
         let override_all = |weight| {
             move |core: &mut Core, at| core.set_weight(ALL, Some(weight), ("ada", "why"), at)
         };
@@ -248,12 +247,15 @@ spec:
         assert!(save(&shared).await.is_err());
         assert!(save(&shared).await.is_err());
 
-        read_only(false).await.unwrap();
+        rename("ALTER TABLE gone RENAME TO ramps").await.unwrap();
+        rename("ALTER TABLE gone_too RENAME TO overrides")
+            .await
+            .unwrap();
         save(&shared).await.unwrap();
         let decisions = shared.store.call(|c| list_decisions(c, 10)).await.unwrap();
         assert_eq!(decisions.len(), 1, "once, however often it was tried");
         shared.store.close();
-        let (_, saved, _) = Store::open(&path, 1).unwrap();
+        let (_, saved) = place.store();
         assert_eq!(saved.overrides.len(), 1);
     }
 }

@@ -74,6 +74,7 @@ impl StartError {
             | StartError::Address { .. }
             | StartError::OpenOperator { .. }
             | StartError::BadToken => true,
+            StartError::Store(OpenError::Url { .. }) => true,
             StartError::Store(_) | StartError::Bind { .. } | StartError::Start { .. } => false,
         }
     }

@@ -22,7 +22,6 @@ use crate::core::ChangeError;
 use crate::ramp::Move;
 use crate::report::report;
 use crate::shared::Shared;
-use crate::status::status;
 use crate::store::{
     Sought, StoreError, Which, find_decision, list_decisions, list_samples, list_trace_pairs,
 };
@@ -52,7 +51,7 @@ impl Operator {
     }
 
     fn status(&self) -> wire::Status {
-        status(&mut self.shared.core(), self.shared.moment())
+        self.shared.status()
     }
 
     /// Applies a change, and answers with the state after it.
@@ -182,8 +181,12 @@ impl OperatorService for Operator {
             Which::All
         };
         let most = limit(request.limit, 20, 200);
-        let job = move |c: &mut _| list_trace_pairs(c, &request.method, which, most);
-        let pairs = self.shared.store.call(job).await.map_err(unreadable)?;
+        let pairs = self
+            .shared
+            .store
+            .call(move |c| list_trace_pairs(c, &request.method, which, most))
+            .await
+            .map_err(unreadable)?;
         Ok(Response::new(wire::ListTracePairsResponse { pairs }))
     }
 
@@ -247,9 +250,9 @@ fn refused(error: ChangeError) -> Status {
 
 fn unreadable(error: StoreError) -> Status {
     match error {
-        StoreError::Full | StoreError::Slow | StoreError::Closed => {
+        StoreError::Overtaken => Status::aborted(error.to_string()),
+        StoreError::Full | StoreError::Slow | StoreError::Closed | StoreError::Failed(_) => {
             Status::unavailable(error.to_string())
         }
-        StoreError::Sqlite(source) => Status::internal(format!("the store failed: {source}")),
     }
 }

@@ -71,15 +71,19 @@ pub(crate) struct RampState {
 }
 
 impl RampState {
-    /// Before the first step.
-    pub(crate) fn new(unix_ms: i64) -> RampState {
+    /// Before the first step; paused where there is a reason for that.
+    pub(crate) fn new(unix_ms: i64, paused: &str) -> RampState {
         RampState {
-            phase: Phase::Progressing,
+            phase: if paused.is_empty() {
+                Phase::Progressing
+            } else {
+                Phase::Paused
+            },
             step: None,
             entered_unix_ms: unix_ms,
             held: Duration::ZERO,
             windows: 1,
-            reason: String::new(),
+            reason: paused.to_owned(),
         }
     }
 

@@ -7,7 +7,7 @@ use cutover_manifest::Arm;
 use cutover_proto::cutover::v1 as wire;
 
 use crate::shared::Shared;
-use crate::status::{latency, status};
+use crate::status::latency;
 use crate::store::{StoreError, list_decisions, list_samples};
 
 /// Most findings in a report.
@@ -18,9 +18,8 @@ const MAX_DECISIONS: u32 = 100;
 /// Draws the report.
 pub(crate) async fn report(shared: &Arc<Shared>) -> Result<wire::GetReportResponse, StoreError> {
     let mut report = {
-        let mut core = shared.core();
-        let state = status(&mut core, shared.moment());
-        let totals = core.ledger.totals();
+        let state = shared.status();
+        let totals = shared.core().ledger.totals();
         let sum = |of: fn(&crate::tally::PairTally) -> u64| {
             totals.values().map(|tally| of(&tally.pairs)).sum()
         };
@@ -42,15 +41,15 @@ pub(crate) async fn report(shared: &Arc<Shared>) -> Result<wire::GetReportRespon
         .collect();
     let (decisions, mut examples) = shared
         .store
-        .call(move |connection| {
+        .call(move |session| {
             let mut examples = BTreeMap::new();
             for (method, path) in wanted {
-                let samples = list_samples(connection, &method, &path, 1)?;
+                let samples = list_samples(session, &method, &path, 1)?;
                 if let Some(sample) = samples.into_iter().next() {
                     examples.insert((method, path), sample);
                 }
             }
-            Ok((list_decisions(connection, MAX_DECISIONS)?, examples))
+            Ok((list_decisions(session, MAX_DECISIONS)?, examples))
         })
         .await?;
     for finding in &mut report.findings {

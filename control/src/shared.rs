@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::core::{Core, Moment};
+use crate::core::{Core, Moment, Standing};
 use crate::notify::Notifier;
 use crate::otlp::Counters;
 use crate::pairing::Dropped;
-use crate::store::{Store, StoreError, save_change};
+use crate::status::status;
+use crate::store::{Answer, Committed, DatabaseError, Store, StoreError, save_change};
 
 /// How long a table waits for its change to be saved. After that it is pushed all the same: a
 /// rollback must not wait for a disk.
@@ -80,6 +81,23 @@ impl Shared {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The state, as operators see it.
+    pub(crate) fn status(&self) -> wire::Status {
+        let mut state = status(&mut self.core(), self.moment());
+        state.store = Some(self.store.status());
+        state
+    }
+
+    /// What may be done with the ramps now.
+    pub(crate) fn standing(&self) -> Standing {
+        match self.store.outage() {
+            None => Standing::Leads,
+            Some(_) => Standing::Careful(
+                "the store is unavailable: the ramp stays until it is there again".to_owned(),
+            ),
+        }
+    }
+
     /// The newest table, and every one after it.
     pub(crate) fn tables(&self) -> watch::Receiver<Arc<wire::RouteTable>> {
         self.tables.subscribe()
@@ -119,19 +137,14 @@ impl Shared {
                 (table, core.manifest.clone(), decisions, saved)
             };
             let saved = match saved {
-                Ok(answer) => match tokio::time::timeout(SAVE_PATIENCE, answer).await {
-                    Ok(Ok(saved)) => saved.map_err(StoreError::Sqlite),
-                    Ok(Err(_)) => Err(StoreError::Closed),
-                    Err(_) => Err(StoreError::Slow),
-                },
-                Err(error) => Err(error),
+                Ok(answer) => shared.saved(answer, &decisions).await,
+                Err(error) => {
+                    shared.core().not_saved(decisions.clone());
+                    Err(error)
+                }
             };
             if let Err(error) = &saved {
                 tracing::error!(%error, "a change is in force but not saved");
-                // A slow store still has it in its queue.
-                if !matches!(error, StoreError::Slow) {
-                    shared.core().not_saved(decisions.clone());
-                }
             }
             shared.push(table);
             // Those that are saved have their ids.
@@ -142,6 +155,35 @@ impl Shared {
         // The task is never aborted; if it panicked, the panic goes on here.
         task.await
             .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
+    /// Waits for an answer, within bounds. What is not saved is noted, to be saved later, also
+    /// where that is told too late for whoever waits here.
+    async fn saved(
+        self: &Arc<Self>,
+        mut answer: Answer<Committed>,
+        decisions: &[wire::Decision],
+    ) -> Result<Vec<wire::Decision>, StoreError> {
+        let read = |answer: Result<Result<Committed, DatabaseError>, _>| match answer {
+            Ok(Ok(Committed::Saved(decisions))) => Ok(decisions),
+            Ok(Ok(Committed::Overtaken)) => Err(StoreError::Overtaken),
+            Ok(Err(error)) => Err(StoreError::Failed(error)),
+            Err(_) => Err(StoreError::Closed),
+        };
+        let Ok(answered) = tokio::time::timeout(SAVE_PATIENCE, &mut answer).await else {
+            let (shared, decisions) = (self.clone(), decisions.to_vec());
+            self.tasks.spawn(async move {
+                if read(answer.await).is_err() {
+                    shared.core().not_saved(decisions);
+                }
+            });
+            return Err(StoreError::Slow);
+        };
+        let saved = read(answered);
+        if saved.is_err() {
+            self.core().not_saved(decisions.to_vec());
+        }
+        saved
     }
 
     fn push(&self, table: Arc<wire::RouteTable>) {

@@ -49,6 +49,7 @@ pub(crate) fn status(core: &mut Core, at: Moment) -> wire::Status {
         overrides: core.overrides.values().cloned().collect(),
         processes: core.processes.status(at.now),
         manifest_error: core.manifest_error.clone(),
+        store: None,
         steps_bp: steps.iter().map(|step| step.weight.bp().into()).collect(),
         methods,
     }

@@ -203,10 +203,10 @@ fn keep(shared: &Shared, instance: &str, mut samples: Vec<wire::Sample>) {
         value.truncate(value.floor_char_boundary(MAX_VALUE_BYTES));
     }
     let instance = instance.to_owned();
-    let saved = shared.store.submit(move |connection| {
+    let saved = shared.store.submit(move |session| {
         samples
             .iter()
-            .try_for_each(|sample| save_sample(connection, &instance, sample))
+            .try_for_each(|sample| save_sample(session, &instance, sample))
     });
     if let Err(error) = saved {
         tracing::warn!(%error, "samples of differences are not kept");

@@ -55,7 +55,7 @@ pub struct ControlConfig {
     pub listen: String,
     /// Where operators and the dashboard connect; default `127.0.0.1:50054`.
     pub operator: String,
-    /// The SQLite file; default `cutover.db`.
+    /// The SQLite file, or the URL of a Postgres; default `cutover.db`.
     pub store: String,
 }
 

@@ -40,9 +40,14 @@ pub(crate) struct UpArgs {
     /// Where operators and browsers connect, instead of spec.control.operator.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) operator: Option<String>,
-    /// The SQLite file that holds the state, instead of spec.control.store.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) store: Option<PathBuf>,
+    /// What holds the state, instead of spec.control.store: an SQLite file, or the URL of a Postgres.
+    #[arg(
+        long,
+        value_name = "FILE|URL",
+        env = "CUTOVER_STORE",
+        hide_env_values = true
+    )]
+    pub(crate) store: Option<String>,
     /// Threads of the proxy's data path; 0 means one for each core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
@@ -124,7 +129,12 @@ pub(crate) struct ControlArgs {
     /// Where operators and browsers connect, instead of spec.control.operator.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) operator: Option<String>,
-    /// The SQLite file that holds the state, instead of spec.control.store.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) store: Option<PathBuf>,
+    /// What holds the state, instead of spec.control.store: an SQLite file, or the URL of a Postgres.
+    #[arg(
+        long,
+        value_name = "FILE|URL",
+        env = "CUTOVER_STORE",
+        hide_env_values = true
+    )]
+    pub(crate) store: Option<String>,
 }

@@ -28,6 +28,17 @@ pub(super) fn status(status: &Status) -> String {
             format_args!("  manifest on disk refused: {}", status.manifest_error),
         );
     }
+    if let Some(store) = status
+        .store
+        .as_ref()
+        .filter(|store| !store.error.is_empty())
+    {
+        let since = text::moment(store.unavailable_since_unix_ms);
+        line(
+            &mut out,
+            format_args!("  store unavailable since {since}: {}", store.error),
+        );
+    }
     let steps: Vec<String> = status.steps_bp.iter().map(|&bp| percent(bp)).collect();
     if !steps.is_empty() {
         line(&mut out, format_args!("  steps: {}", steps.join(" → ")));

@@ -1,4 +1,4 @@
-// What must not be overlooked: a manifest that was refused, overrides in force, a proxy that
+// What must not be overlooked: a manifest that was refused, a store that is away, overrides in force, a proxy that
 // refuses its table, a lost connection. Each says who or what, why, and how to end it.
 
 import { el, keyed, setClass, setText, show } from "../dom.js";
@@ -39,6 +39,18 @@ export class Banners {
         title: "The manifest on disk is refused; the one before stays in force",
         pre: state.manifestError,
         command: "cutover check -f cutover.yaml",
+      });
+    }
+    if (state?.store.error) {
+      all.push({
+        key: "store",
+        tone: "bad",
+        icon: "warn",
+        title: `Store unavailable since ${clock(state.store.awaySinceMs, now)}`,
+        text:
+          "Calls go on and are counted. No ramp goes ahead; what is decided meanwhile is saved " +
+          `when ${state.store.location} is back.`,
+        pre: state.store.error,
       });
     }
     for (const override of state?.overrides ?? []) {

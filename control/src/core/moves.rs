@@ -83,7 +83,9 @@ impl Core {
             .map(|(name, _)| name.to_owned())
             .filter(|name| scope == ALL || name == scope)
             .collect();
-        if scopes.is_empty() {
+        let lifted =
+            scope == ALL && step == Move::Resume && !std::mem::take(&mut self.latch).is_empty();
+        if scopes.is_empty() && !lifted {
             return Err(self.no_ramp(scope));
         }
         let mut decisions = Vec::new();
@@ -96,6 +98,10 @@ impl Core {
                 Ok(transition) => decisions.push(self.log(&name, who, transition, at)),
                 Err(refusal) => refused = Some(format!("the ramp of {name}: {refusal}")),
             }
+        }
+        if lifted && decisions.is_empty() {
+            let weight = self.weight_of(ALL);
+            decisions.push(self.decision(ALL, "resume", (weight, weight), who, why, at));
         }
         match refused {
             Some(refused) if decisions.is_empty() => Err(ChangeError::Refused(refused)),

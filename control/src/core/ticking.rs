@@ -17,6 +17,15 @@ pub(crate) struct Questions {
     pub(crate) of: Vec<(String, Question)>,
 }
 
+/// What a control plane may do with the ramps at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Move them.
+    Leads,
+    /// Only move them back to safety: the store is away, and what would be decided could be lost.
+    Careful(String),
+}
+
 impl Core {
     /// Lets time pass, opens the windows that are due, and says what is to be judged.
     pub(crate) fn questions(&mut self, at: Moment) -> Questions {
@@ -88,6 +97,7 @@ impl Core {
         &mut self,
         epoch: u64,
         answers: Vec<(String, Assessed)>,
+        standing: &Standing,
         at: Moment,
     ) -> Vec<wire::Decision> {
         let Some(ramp) = self.manifest.ramp.clone().filter(|_| epoch == self.epoch) else {
@@ -105,10 +115,11 @@ impl Core {
             let before = std::mem::replace(&mut run.verdict, to_wire(&verdict));
             run.basis = Some(basis);
             if run.state.phase == Phase::Progressing {
-                run.show_what_holds_it_back(&ramp, overridden);
+                run.show_what_holds_it_back(&ramp, overridden, standing);
             }
             self.verdicts_moved |= before != run.verdict;
-            let transition = run.state.tick(&ramp, kind, &reason, overridden, at.unix_ms);
+            let held_back = overridden || *standing != Standing::Leads;
+            let transition = run.state.tick(&ramp, kind, &reason, held_back, at.unix_ms);
             if let Some(transition) = transition {
                 decisions.push(self.log(&scope, "ramp", transition, at));
             }
@@ -118,8 +129,13 @@ impl Core {
 }
 
 impl Run {
-    /// Adds the gates that are no tests: the hold, and an operator's override.
-    fn show_what_holds_it_back(&mut self, ramp: &cutover_manifest::Ramp, overridden: bool) {
+    /// Adds the gates that are no tests: the hold, an operator's override, and the store.
+    fn show_what_holds_it_back(
+        &mut self,
+        ramp: &cutover_manifest::Ramp,
+        overridden: bool,
+        standing: &Standing,
+    ) {
         let (held, hold) = (self.state.held, self.state.hold(&ramp.steps));
         let mut gate = |passed: bool, reason: String| {
             let kind = if passed {
@@ -149,6 +165,9 @@ impl Run {
         if overridden {
             let reason = "an operator's override is in force: the ramp stays until it is reset";
             gate(false, reason.to_owned());
+        }
+        if let Standing::Careful(why) = standing {
+            gate(false, why.clone());
         }
         let shows_wait = |gate: &wire::Gate| gate.verdict != self.verdict.kind;
         self.verdict.gates.sort_by_key(shows_wait);

@@ -78,7 +78,18 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     if shared.shutdown.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
     }
-    "ok\n".into_response()
+    // Calls are routed without the store, and proxies need this control plane all the same.
+    match shared.store.outage() {
+        None => "ok\n".into_response(),
+        Some(outage) => {
+            let since = outage.since_unix_ms;
+            format!(
+                "ok\nstore unavailable since {since} (Unix ms): {}\n",
+                outage.why
+            )
+            .into_response()
+        }
+    }
 }
 
 /// Which examples are asked for; what is not said means all.
@@ -203,7 +214,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::core::{Core, Moment};
-    use crate::store::Store;
+    use crate::store::testing::Place;
 
     const MANIFEST: &str = "
 apiVersion: cutover.dev/v1alpha1
@@ -216,8 +227,8 @@ spec:
 
     #[tokio::test]
     async fn the_token_guards_grpc_and_the_api_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, saved, _) = Store::open(&folder.path().join("cutover.db"), 1).unwrap();
+        let place = Place::sqlite().unwrap();
+        let (store, saved) = place.store();
         let manifest = Arc::new(Manifest::parse("test", MANIFEST).unwrap());
         let clock = Clock::start();
         let at = Moment {

@@ -16,7 +16,6 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::shared::Shared;
-use crate::status::status;
 use crate::words::arm_from_wire;
 
 /// Name and help of a metric; counters get their `_total` when they are written.
@@ -63,6 +62,10 @@ const MANIFEST: Metric = (
     "cutover_manifest_valid",
     "1 if the manifest on disk is in force",
 );
+const STORE: Metric = (
+    "cutover_store_available",
+    "1 if the store does what it is asked",
+);
 const SPANS: Metric = ("cutover_spans_received", "Spans taken in");
 const REJECTED: Metric = ("cutover_spans_rejected", "Spans with ids that are not ids");
 const DROPPED: Metric = (
@@ -90,7 +93,7 @@ pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
         .unwrap_or_default();
     let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
     let state = Scrape {
-        status: status(&mut shared.core(), shared.moment()),
+        status: shared.status(),
         received: load(&shared.otlp.spans),
         rejected: load(&shared.otlp.rejected_spans),
         turned_away: load(&shared.otlp.turned_away),
@@ -176,6 +179,9 @@ impl Collector for Scrape {
         gauge(to, PROXIES, vec![at(&[], connected().count() as f64)])?;
         gauge(to, BEHIND, vec![at(&[], behind as f64)])?;
         gauge(to, MANIFEST, vec![at(&[], valid)])?;
+        let store = self.status.store.as_ref();
+        let available = store.is_none_or(|store| store.error.is_empty());
+        gauge(to, STORE, vec![at(&[], f64::from(u8::from(available)))])?;
         counter(to, SPANS, vec![at(&[], self.received as f64)])?;
         counter(to, REJECTED, vec![at(&[], self.rejected as f64)])?;
         counter(to, TURNED_AWAY, vec![at(&[], self.turned_away as f64)])?;

@@ -8,7 +8,6 @@ use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::shared::Shared;
-use crate::status::status;
 
 /// Shortest time between two states.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
@@ -61,7 +60,7 @@ impl Watcher {
         }
         self.first = false;
         self.changes.mark_unchanged();
-        let state = status(&mut self.shared.core(), self.shared.moment());
+        let state = self.shared.status();
         Some((state, self))
     }
 

@@ -23,7 +23,7 @@ fn tick(state: &mut RampState, ramp: &Ramp, verdict: VerdictKind) -> Option<Tran
 #[test]
 fn climbs_step_by_step_to_the_last_and_stays_watched() {
     let ramp = plan(OnFailure::Rollback);
-    let mut state = RampState::new(0);
+    let mut state = RampState::new(0, "");
     assert_eq!(tick(&mut state, &ramp, VerdictKind::Wait), None);
     let mut weights = vec![];
     while state.phase == Phase::Progressing {
@@ -45,7 +45,7 @@ fn climbs_step_by_step_to_the_last_and_stays_watched() {
 #[test]
 fn holds_a_step_for_its_time_but_rolls_back_at_once() {
     let ramp = plan(OnFailure::Rollback);
-    let mut state = RampState::new(0);
+    let mut state = RampState::new(0, "");
     tick(&mut state, &ramp, VerdictKind::Advance).unwrap();
     state.held = Duration::from_millis(9_999);
     assert_eq!(tick(&mut state, &ramp, VerdictKind::Advance), None);
@@ -58,7 +58,7 @@ fn holds_a_step_for_its_time_but_rolls_back_at_once() {
 #[test]
 fn is_held_back_only_from_advancing() {
     let ramp = plan(OnFailure::Rollback);
-    let mut state = RampState::new(0);
+    let mut state = RampState::new(0, "");
     assert_eq!(state.tick(&ramp, VerdictKind::Advance, "", true, 0), None);
     assert!(
         state
@@ -70,7 +70,7 @@ fn is_held_back_only_from_advancing() {
 #[test]
 fn a_rollback_is_latched_until_a_person_resumes_it_with_fresh_evidence() {
     let ramp = plan(OnFailure::Rollback);
-    let mut state = RampState::new(0);
+    let mut state = RampState::new(0, "");
     tick(&mut state, &ramp, VerdictKind::Advance).unwrap();
     tick(&mut state, &ramp, VerdictKind::Rollback).unwrap();
     assert_eq!(
@@ -99,7 +99,7 @@ fn a_rollback_is_latched_until_a_person_resumes_it_with_fresh_evidence() {
 #[test]
 fn hold_on_failure_keeps_the_weight_and_latches() {
     let ramp = plan(OnFailure::Hold);
-    let mut state = RampState::new(0);
+    let mut state = RampState::new(0, "");
     tick(&mut state, &ramp, VerdictKind::Advance).unwrap();
     let transition = tick(&mut state, &ramp, VerdictKind::Rollback).unwrap();
     assert_eq!(transition.to.percent(), 1.0);
@@ -109,7 +109,7 @@ fn hold_on_failure_keeps_the_weight_and_latches() {
 #[test]
 fn a_paused_ramp_keeps_its_weight_and_still_rolls_back() {
     let ramp = plan(OnFailure::Rollback);
-    let mut state = RampState::new(0);
+    let mut state = RampState::new(0, "");
     tick(&mut state, &ramp, VerdictKind::Advance).unwrap();
     state.held = Duration::from_secs(99);
     state.apply(&ramp, Move::Pause, "lunch", 0).unwrap();
@@ -125,7 +125,7 @@ fn a_paused_ramp_keeps_its_weight_and_still_rolls_back() {
 #[test]
 fn promotes_by_one_step_or_to_the_last_and_no_further() {
     let ramp = plan(OnFailure::Rollback);
-    let mut state = RampState::new(0);
+    let mut state = RampState::new(0, "");
     assert_eq!(
         state
             .apply(&ramp, Move::Promote, "", 0)
@@ -151,7 +151,7 @@ fn promotes_by_one_step_or_to_the_last_and_no_further() {
 #[test]
 fn finds_its_place_in_changed_steps_without_rising() {
     let old = plan(OnFailure::Rollback);
-    let mut state = RampState::new(0);
+    let mut state = RampState::new(0, "");
     state.apply(&old, Move::Promote, "", 0).unwrap();
     state.apply(&old, Move::Promote, "", 0).unwrap();
     let mut new = plan(OnFailure::Rollback);
@@ -177,7 +177,7 @@ fn finds_its_place_in_changed_steps_without_rising() {
 #[test]
 fn is_the_same_after_a_restart() {
     let ramp = plan(OnFailure::Rollback);
-    let mut state = RampState::new(0);
+    let mut state = RampState::new(0, "");
     tick(&mut state, &ramp, VerdictKind::Advance).unwrap();
     state.held = Duration::from_millis(1_500);
     state.apply(&ramp, Move::Pause, "lunch", 0).unwrap();

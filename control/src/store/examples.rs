@@ -3,12 +3,11 @@
 
 use cutover_proto::cutover::v1 as wire;
 use prost::Message;
-use rusqlite::{Connection, params};
+
+use super::database::{DatabaseError, Row, Session, values};
 
 /// Most samples kept for each method and path; the newest stay.
 const SAMPLES_PER_PATH: u32 = 20;
-/// Most rows of samples kept in all.
-const MAX_SAMPLES: u32 = 20_000;
 /// Most pairs of traces that differ kept for each method; the newest stay.
 const MISMATCHED_PER_METHOD: u32 = 40;
 /// Most pairs of traces that agree kept for each method; the newest stay.
@@ -16,75 +15,106 @@ const MATCHED_PER_METHOD: u32 = 10;
 
 /// Keeps a sample under each path that differed in it. The same sample again changes nothing.
 pub(crate) fn save_sample(
-    connection: &mut Connection,
+    session: &mut dyn Session,
     instance: &str,
     sample: &wire::Sample,
-) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    let body = sample.encode_to_vec();
+) -> Result<(), DatabaseError> {
+    for path in insert_sample(session, instance, sample)? {
+        let over = session.query(
+            "DELETE FROM sample_paths WHERE method = $1 AND path = $2 AND id < (
+                 SELECT id FROM sample_paths WHERE method = $1 AND path = $2
+                 ORDER BY id DESC LIMIT 1 OFFSET $3)
+             RETURNING id",
+            values![&sample.method, path, SAMPLES_PER_PATH - 1],
+        )?;
+        for row in over {
+            session.execute(
+                "DELETE FROM samples WHERE id = $1
+                 AND NOT EXISTS (SELECT 1 FROM sample_paths WHERE id = $1)",
+                values![row.int(0)?],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Inserts a sample, unless it is there; says under which paths it is new.
+pub(super) fn insert_sample<'a>(
+    session: &mut dyn Session,
+    instance: &str,
+    sample: &'a wire::Sample,
+) -> Result<Vec<&'a str>, DatabaseError> {
+    let inserted = session.query(
+        "INSERT INTO samples (instance, sample, at_unix_ms, body) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (instance, sample) DO NOTHING RETURNING id",
+        values![
+            instance,
+            sample.id,
+            sample.at_unix_ms,
+            sample.encode_to_vec()
+        ],
+    )?;
+    let Some(row) = inserted.first() else {
+        return Ok(Vec::new());
+    };
+    let id = row.int(0)?;
     let mut paths: Vec<&str> = sample.differences.iter().map(|d| d.path.as_str()).collect();
     paths.sort_unstable();
     paths.dedup();
-    for path in paths {
-        transaction.execute(
-            "INSERT OR IGNORE INTO samples (instance, sample, method, path, body)
-             VALUES (?, ?, ?, ?, ?)",
-            params![instance, sample.id as i64, sample.method, path, body],
-        )?;
-        transaction.execute(
-            "DELETE FROM samples WHERE id IN (
-                 SELECT id FROM samples WHERE method = ?1 AND path = ?2
-                 ORDER BY id DESC LIMIT -1 OFFSET ?3)",
-            params![sample.method, path, SAMPLES_PER_PATH],
+    for path in &paths {
+        session.execute(
+            "INSERT INTO sample_paths (method, path, id) VALUES ($1, $2, $3)",
+            values![&sample.method, *path, id],
         )?;
     }
-    transaction.execute(
-        "DELETE FROM samples WHERE id IN (
-             SELECT id FROM samples ORDER BY id DESC LIMIT -1 OFFSET ?)",
-        [MAX_SAMPLES],
-    )?;
-    transaction.commit()
+    Ok(paths)
 }
 
 /// Samples, newest first; an empty method or path means all.
 pub(crate) fn list_samples(
-    connection: &Connection,
+    session: &mut dyn Session,
     method: &str,
     path: &str,
     limit: u32,
-) -> rusqlite::Result<Vec<wire::Sample>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT max(id), body FROM samples
-         WHERE (?1 = '' OR method = ?1) AND (?2 = '' OR path = ?2)
-         GROUP BY instance, sample ORDER BY max(id) DESC LIMIT ?3",
+) -> Result<Vec<wire::Sample>, DatabaseError> {
+    let rows = session.query(
+        "SELECT body FROM samples WHERE id IN (
+             SELECT DISTINCT id FROM sample_paths
+             WHERE ($1 = '' OR method = $1) AND ($2 = '' OR path = $2)
+             ORDER BY id DESC LIMIT $3)
+         ORDER BY id DESC",
+        values![method, path, limit],
     )?;
-    let rows = statement.query_map(params![method, path, limit], |row| row.get(1))?;
     decoded(rows)
 }
 
 /// Keeps a pair of traces.
 pub(crate) fn save_trace_pair(
-    connection: &mut Connection,
+    session: &mut dyn Session,
     pair: &wire::TracePair,
-) -> rusqlite::Result<()> {
+) -> Result<(), DatabaseError> {
     let mismatched = !pair.differences.is_empty();
     let most = if mismatched {
         MISMATCHED_PER_METHOD
     } else {
         MATCHED_PER_METHOD
     };
-    let transaction = connection.transaction()?;
-    transaction.execute(
-        "INSERT INTO trace_pairs (method, mismatched, body) VALUES (?, ?, ?)",
-        params![pair.method, mismatched, pair.encode_to_vec()],
+    session.execute(
+        "INSERT INTO trace_pairs (method, mismatched, at_unix_ms, body) VALUES ($1, $2, $3, $4)",
+        values![
+            &pair.method,
+            mismatched,
+            pair.at_unix_ms,
+            pair.encode_to_vec()
+        ],
     )?;
-    transaction.execute(
-        "DELETE FROM trace_pairs WHERE id IN (
-             SELECT id FROM trace_pairs WHERE method = ?1 AND mismatched = ?2
-             ORDER BY id DESC LIMIT -1 OFFSET ?3)",
-        params![pair.method, mismatched, most],
+    session.execute(
+        "DELETE FROM trace_pairs WHERE method = $1 AND mismatched = $2 AND id < (
+             SELECT id FROM trace_pairs WHERE method = $1 AND mismatched = $2
+             ORDER BY id DESC LIMIT 1 OFFSET $3)",
+        values![&pair.method, mismatched, most - 1],
     )?;
-    transaction.commit()
+    Ok(())
 }
 
 /// Which pairs of traces are asked for.
@@ -98,31 +128,35 @@ pub(crate) enum Which {
 
 /// Pairs of traces, newest first; an empty method means all.
 pub(crate) fn list_trace_pairs(
-    connection: &Connection,
+    session: &mut dyn Session,
     method: &str,
     which: Which,
     limit: u32,
-) -> rusqlite::Result<Vec<wire::TracePair>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT body FROM trace_pairs
-         WHERE (?1 = '' OR method = ?1) AND mismatched >= ?2 ORDER BY id DESC LIMIT ?3",
-    )?;
+) -> Result<Vec<wire::TracePair>, DatabaseError> {
     let least = which == Which::Mismatched;
-    let rows = statement.query_map(params![method, least, limit], |row| row.get(0))?;
+    let rows = session.query(
+        "SELECT body FROM trace_pairs
+         WHERE ($1 = '' OR method = $1) AND mismatched >= $2 ORDER BY id DESC LIMIT $3",
+        values![method, least, limit],
+    )?;
     decoded(rows)
 }
 
-fn decoded<M: Message + Default>(
-    rows: impl Iterator<Item = rusqlite::Result<Vec<u8>>>,
-) -> rusqlite::Result<Vec<M>> {
-    rows.map(|body| Ok(M::decode(body?.as_slice()).unwrap_or_default()))
+fn decoded<M: Message + Default>(rows: Vec<Row>) -> Result<Vec<M>, DatabaseError> {
+    rows.into_iter()
+        .map(|mut row| Ok(M::decode(row.bytes(0)?.as_slice()).unwrap_or_default()))
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Store;
+    use crate::store::testing::{Place, on_both};
+
+    on_both!(
+        a_flood_of_one_path_does_not_push_out_another,
+        keeps_more_of_the_pairs_that_differ,
+    );
 
     fn sample(id: u64, method: &str, paths: &[&str]) -> wire::Sample {
         let difference = |path: &&str| wire::Difference {
@@ -137,10 +171,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_flood_of_one_path_does_not_push_out_another() {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, _, _) = Store::open(&folder.path().join("cutover.db"), 1).unwrap();
+    async fn a_flood_of_one_path_does_not_push_out_another(place: Place) {
+        let (store, _) = place.store();
         store
             .call(|c| {
                 save_sample(c, "i", &sample(1, "/a.B/C", &["rare", "common"]))?;
@@ -160,10 +192,8 @@ mod tests {
         assert_eq!(list("").await.unwrap().len(), SAMPLES_PER_PATH as usize + 1);
     }
 
-    #[tokio::test]
-    async fn keeps_more_of_the_pairs_that_differ() {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, _, _) = Store::open(&folder.path().join("cutover.db"), 1).unwrap();
+    async fn keeps_more_of_the_pairs_that_differ(place: Place) {
+        let (store, _) = place.store();
         let pair = |differences: &[&str]| wire::TracePair {
             method: "/a.B/C".into(),
             differences: differences.iter().map(|d| (*d).to_owned()).collect(),

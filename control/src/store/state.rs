@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 
 use cutover_proto::cutover::v1 as wire;
 use prost::Message;
-use rusqlite::{Connection, Transaction, params};
 
+use super::database::{DatabaseError, Session, values};
 use super::decisions::{list_decisions, save_decisions};
 
 /// Decisions among which a restart looks for the verdicts that ramps stand on.
 const RECENT_DECISIONS: u32 = 1_000;
-/// Key of the versions of the arms that are running.
-const VERSIONS: &str = "versions";
 
 /// A ramp's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +48,8 @@ pub(crate) struct Saved {
     pub(crate) generation: u64,
     pub(crate) epoch: u64,
     pub(crate) fingerprint: String,
+    /// Why ramps that are new begin paused; empty where they don't.
+    pub(crate) latch: String,
     pub(crate) ramps: Vec<RampRow>,
     pub(crate) overrides: Vec<wire::Override>,
     /// The versions of the arms that were running.
@@ -64,9 +64,14 @@ pub(crate) struct Saved {
 /// A change of weights or phases, with its reasons: saved whole or not at all.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Change {
+    /// The generation in the store that this change was decided on.
+    pub(crate) base: u64,
+    /// The control plane that saves it: it may go on from whatever it saved itself.
+    pub(crate) writer: String,
     pub(crate) generation: u64,
     pub(crate) epoch: u64,
     pub(crate) fingerprint: String,
+    pub(crate) latch: String,
     pub(crate) ramps: Vec<RampRow>,
     pub(crate) overrides: Vec<wire::Override>,
     pub(crate) versions: String,
@@ -77,6 +82,8 @@ pub(crate) struct Change {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) epoch: u64,
+    /// Of the control plane that saves it.
+    pub(crate) slot: u32,
     pub(crate) ramps: Vec<RampRow>,
     pub(crate) versions: String,
     pub(crate) proxies: Vec<ProxyRow>,
@@ -86,129 +93,161 @@ pub(crate) struct Snapshot {
     pub(crate) folded: Vec<String>,
 }
 
-/// Saves a change with its decisions in one transaction; gives these back with their ids.
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Committed {
+    /// It is saved; its decisions have their ids.
+    Saved(Vec<wire::Decision>),
+    /// Another control plane has changed the state since `base`: nothing was saved.
+    Overtaken,
+}
+
+/// Saves a change with its decisions in one transaction.
 pub(crate) fn save_change(
-    connection: &mut Connection,
+    session: &mut dyn Session,
     change: &Change,
-) -> rusqlite::Result<Vec<wire::Decision>> {
-    let transaction = connection.transaction()?;
-    let meta = [
-        ("generation", change.generation.to_string()),
-        ("epoch", change.epoch.to_string()),
-        ("fingerprint", change.fingerprint.clone()),
-        (VERSIONS, change.versions.clone()),
-    ];
-    for (key, value) in meta {
-        save_meta(&transaction, key, &value)?;
+) -> Result<Committed, DatabaseError> {
+    // One row, so that of two who change it at the same time the second sees what the first did.
+    let ours = session.execute(
+        "UPDATE state SET generation = $1, epoch = $2, fingerprint = $3, versions = $4, latch = $5,
+             writer = $6
+         WHERE generation = $7 OR writer = $6",
+        values![
+            change.generation,
+            change.epoch,
+            &change.fingerprint,
+            &change.versions,
+            &change.latch,
+            &change.writer,
+            change.base,
+        ],
+    )?;
+    if ours == 0 {
+        return Ok(Committed::Overtaken);
     }
-    save_ramps(&transaction, &change.ramps)?;
-    transaction.execute("DELETE FROM overrides", [])?;
+    save_ramps(session, &change.ramps)?;
+    session.execute("DELETE FROM overrides", &[])?;
     for o in &change.overrides {
-        transaction.execute(
-            "INSERT INTO overrides VALUES (?, ?, ?, ?, ?)",
-            params![o.scope, o.weight_bp, o.who, o.why, o.at_unix_ms],
+        session.execute(
+            "INSERT INTO overrides (scope, weight_bp, who, why, at_unix_ms)
+             VALUES ($1, $2, $3, $4, $5)",
+            values![&o.scope, o.weight_bp, &o.who, &o.why, o.at_unix_ms],
         )?;
     }
-    let decisions = save_decisions(&transaction, &change.decisions)?;
-    forget_older(&transaction, change.epoch)?;
-    transaction.commit()?;
-    Ok(decisions)
+    let decisions = save_decisions(session, &change.decisions)?;
+    forget_older(session, change.epoch)?;
+    Ok(Committed::Saved(decisions))
 }
 
 /// Saves the evidence so far.
-pub(crate) fn save_snapshot(connection: &mut Connection, new: &Snapshot) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    let epoch = new.epoch as i64;
-    save_meta(&transaction, VERSIONS, &new.versions)?;
-    save_ramps(&transaction, &new.ramps)?;
+pub(crate) fn save_snapshot(
+    session: &mut dyn Session,
+    new: &Snapshot,
+) -> Result<(), DatabaseError> {
+    session.execute("UPDATE state SET versions = $1", values![&new.versions])?;
+    save_ramps(session, &new.ramps)?;
     for proxy in &new.proxies {
-        transaction.execute(
-            "INSERT OR REPLACE INTO proxies VALUES (?, ?, ?, ?, ?)",
-            params![
-                proxy.instance,
+        session.execute(
+            "INSERT INTO proxies (instance, sequence, host, version, retired)
+             VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (instance) DO UPDATE SET sequence = excluded.sequence,
+                 host = excluded.host, version = excluded.version, retired = excluded.retired",
+            values![
+                &proxy.instance,
                 proxy.sequence,
-                proxy.host,
-                proxy.version,
-                proxy.retired
+                &proxy.host,
+                &proxy.version,
+                proxy.retired,
             ],
         )?;
     }
     for instance in &new.folded {
-        transaction.execute("DELETE FROM evidence WHERE instance = ?", [instance])?;
+        session.execute(
+            "DELETE FROM evidence WHERE instance = $1",
+            values![instance],
+        )?;
     }
     for row in &new.evidence {
-        transaction.execute(
-            "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?)",
-            params![
-                epoch,
-                row.instance,
-                row.report.method,
-                row.report.encode_to_vec()
+        session.execute(
+            "INSERT INTO evidence (epoch, instance, method, body) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (epoch, instance, method) DO UPDATE SET body = excluded.body",
+            values![
+                new.epoch,
+                &row.instance,
+                &row.report.method,
+                row.report.encode_to_vec(),
             ],
         )?;
     }
     for (method, traces) in &new.traces {
-        transaction.execute(
-            "INSERT OR REPLACE INTO trace_evidence VALUES (?, ?, ?)",
-            params![epoch, method, traces.encode_to_vec()],
+        session.execute(
+            "INSERT INTO trace_evidence (epoch, slot, method, body) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (epoch, slot, method) DO UPDATE SET body = excluded.body",
+            values![new.epoch, new.slot, method, traces.encode_to_vec()],
         )?;
     }
-    transaction.commit()
+    Ok(())
 }
 
 /// Loads what a restart needs.
-pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Saved> {
-    let meta = |key: &str| -> rusqlite::Result<String> {
-        let mut statement = connection.prepare("SELECT value FROM meta WHERE key = ?")?;
-        let mut rows = statement.query([key])?;
-        rows.next()?.map_or(Ok(String::new()), |row| row.get(0))
-    };
-    let epoch: u64 = meta("epoch")?.parse().unwrap_or(0);
-    let mut saved = Saved {
-        generation: meta("generation")?.parse().unwrap_or(0),
-        epoch,
-        fingerprint: meta("fingerprint")?,
-        versions: meta(VERSIONS)?,
-        ..Saved::default()
-    };
-    let mut ramps = connection.prepare("SELECT * FROM ramps")?;
-    let rows = ramps.query_map([], |row| {
-        Ok(RampRow {
-            scope: row.get(0)?,
-            phase: row.get(1)?,
-            step: row.get(2)?,
-            weight_bp: row.get(3)?,
-            entered_unix_ms: row.get(4)?,
-            held_ms: row.get(5)?,
-            windows: row.get(6)?,
-            reason: row.get(7)?,
-        })
-    })?;
-    saved.ramps = rows.collect::<rusqlite::Result<_>>()?;
-    let mut overrides = connection.prepare("SELECT * FROM overrides")?;
-    let rows = overrides.query_map([], |row| {
-        Ok(wire::Override {
-            scope: row.get(0)?,
-            weight_bp: row.get(1)?,
-            who: row.get(2)?,
-            why: row.get(3)?,
-            at_unix_ms: row.get(4)?,
-        })
-    })?;
-    saved.overrides = rows.collect::<rusqlite::Result<_>>()?;
-    let mut proxies = connection.prepare("SELECT * FROM proxies")?;
-    let rows = proxies.query_map([], |row| {
-        Ok(ProxyRow {
-            instance: row.get(0)?,
-            sequence: row.get(1)?,
-            host: row.get(2)?,
-            version: row.get(3)?,
-            retired: row.get(4)?,
-        })
-    })?;
-    saved.proxies = rows.collect::<rusqlite::Result<_>>()?;
-    load_evidence(connection, epoch as i64, &mut saved)?;
-    for decision in list_decisions(connection, RECENT_DECISIONS)? {
+pub(crate) fn load(session: &mut dyn Session) -> Result<Saved, DatabaseError> {
+    let state = session.query(
+        "SELECT generation, epoch, fingerprint, versions, latch FROM state",
+        &[],
+    )?;
+    let mut saved = Saved::default();
+    if let Some(mut row) = state.into_iter().next() {
+        saved.generation = row.number(0)?;
+        saved.epoch = row.number(1)?;
+        saved.fingerprint = row.text(2)?;
+        saved.versions = row.text(3)?;
+        saved.latch = row.text(4)?;
+    }
+    let ramps = session.query(
+        "SELECT scope, phase, step, weight_bp, entered_unix_ms, held_ms, windows, reason
+         FROM ramps",
+        &[],
+    )?;
+    for mut row in ramps {
+        saved.ramps.push(RampRow {
+            scope: row.text(0)?,
+            phase: row.number(1)?,
+            step: row.number(2)?,
+            weight_bp: row.number(3)?,
+            entered_unix_ms: row.int(4)?,
+            held_ms: row.int(5)?,
+            windows: row.int(6)?,
+            reason: row.text(7)?,
+        });
+    }
+    let overrides = session.query(
+        "SELECT scope, weight_bp, who, why, at_unix_ms FROM overrides",
+        &[],
+    )?;
+    for mut row in overrides {
+        saved.overrides.push(wire::Override {
+            scope: row.text(0)?,
+            weight_bp: row.number(1)?,
+            who: row.text(2)?,
+            why: row.text(3)?,
+            at_unix_ms: row.int(4)?,
+        });
+    }
+    let proxies = session.query(
+        "SELECT instance, sequence, host, version, retired FROM proxies",
+        &[],
+    )?;
+    for mut row in proxies {
+        saved.proxies.push(ProxyRow {
+            instance: row.text(0)?,
+            sequence: row.int(1)?,
+            host: row.text(2)?,
+            version: row.text(3)?,
+            retired: row.int(4)? != 0,
+        });
+    }
+    load_evidence(session, &mut saved)?;
+    for decision in list_decisions(session, RECENT_DECISIONS)? {
         if let Some(verdict) = decision.verdict {
             saved.verdicts.entry(decision.scope).or_insert(verdict);
         }
@@ -216,55 +255,54 @@ pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Saved> {
     Ok(saved)
 }
 
-fn load_evidence(connection: &Connection, epoch: i64, saved: &mut Saved) -> rusqlite::Result<()> {
+fn load_evidence(session: &mut dyn Session, saved: &mut Saved) -> Result<(), DatabaseError> {
     let unreadable =
         |what: &str| tracing::warn!(what, "a row of the store can't be read: left out");
-    let mut evidence = connection.prepare("SELECT instance, body FROM evidence WHERE epoch = ?")?;
-    let mut rows = evidence.query([epoch])?;
-    while let Some(row) = rows.next()? {
-        let body: Vec<u8> = row.get(1)?;
-        match wire::MethodReport::decode(body.as_slice()) {
+    let evidence = session.query(
+        "SELECT instance, body FROM evidence WHERE epoch = $1",
+        values![saved.epoch],
+    )?;
+    for mut row in evidence {
+        match wire::MethodReport::decode(row.bytes(1)?.as_slice()) {
             Ok(report) => saved.evidence.push(EvidenceRow {
-                instance: row.get(0)?,
+                instance: row.text(0)?,
                 report,
             }),
             Err(_) => unreadable("evidence"),
         }
     }
-    let mut traces =
-        connection.prepare("SELECT method, body FROM trace_evidence WHERE epoch = ?")?;
-    let mut rows = traces.query([epoch])?;
-    while let Some(row) = rows.next()? {
-        let body: Vec<u8> = row.get(1)?;
-        match wire::TraceStatus::decode(body.as_slice()) {
-            Ok(status) => saved.traces.push((row.get(0)?, status)),
+    let traces = session.query(
+        "SELECT method, body FROM trace_evidence WHERE epoch = $1",
+        values![saved.epoch],
+    )?;
+    for mut row in traces {
+        match wire::TraceStatus::decode(row.bytes(1)?.as_slice()) {
+            Ok(status) => saved.traces.push((row.text(0)?, status)),
             Err(_) => unreadable("trace evidence"),
         }
     }
     Ok(())
 }
 
-fn save_meta(transaction: &Transaction<'_>, key: &str, value: &str) -> rusqlite::Result<()> {
-    transaction.execute(
-        "INSERT OR REPLACE INTO meta VALUES (?, ?)",
-        params![key, value],
-    )?;
-    Ok(())
-}
-
-fn save_ramps(transaction: &Transaction<'_>, ramps: &[RampRow]) -> rusqlite::Result<()> {
+fn save_ramps(session: &mut dyn Session, ramps: &[RampRow]) -> Result<(), DatabaseError> {
     for ramp in ramps {
-        transaction.execute(
-            "INSERT OR REPLACE INTO ramps VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                ramp.scope,
+        session.execute(
+            "INSERT INTO ramps (scope, phase, step, weight_bp, entered_unix_ms, held_ms, windows,
+                 reason)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT (scope) DO UPDATE SET phase = excluded.phase, step = excluded.step,
+                 weight_bp = excluded.weight_bp, entered_unix_ms = excluded.entered_unix_ms,
+                 held_ms = excluded.held_ms, windows = excluded.windows,
+                 reason = excluded.reason",
+            values![
+                &ramp.scope,
                 ramp.phase,
                 ramp.step,
                 ramp.weight_bp,
                 ramp.entered_unix_ms,
                 ramp.held_ms,
                 ramp.windows,
-                ramp.reason
+                &ramp.reason,
             ],
         )?;
     }
@@ -272,12 +310,14 @@ fn save_ramps(transaction: &Transaction<'_>, ramps: &[RampRow]) -> rusqlite::Res
 }
 
 /// Evidence of older epochs is never asked for again.
-fn forget_older(transaction: &Transaction<'_>, epoch: u64) -> rusqlite::Result<()> {
-    let epoch = epoch as i64;
-    let old = transaction.execute("DELETE FROM evidence WHERE epoch < ?", [epoch])?;
-    transaction.execute("DELETE FROM trace_evidence WHERE epoch < ?", [epoch])?;
+fn forget_older(session: &mut dyn Session, epoch: u64) -> Result<(), DatabaseError> {
+    let old = session.execute("DELETE FROM evidence WHERE epoch < $1", values![epoch])?;
+    session.execute(
+        "DELETE FROM trace_evidence WHERE epoch < $1",
+        values![epoch],
+    )?;
     if old > 0 {
-        transaction.execute("DELETE FROM proxies WHERE retired", [])?;
+        session.execute("DELETE FROM proxies WHERE retired <> 0", &[])?;
     }
     Ok(())
 }
@@ -285,12 +325,11 @@ fn forget_older(transaction: &Transaction<'_>, epoch: u64) -> rusqlite::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Store;
+    use crate::store::testing::{Place, on_both};
 
-    #[tokio::test]
-    async fn state_evidence_and_decisions_are_there_after_reopening() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cutover.db");
+    on_both!(state_evidence_and_decisions_are_there_after_reopening);
+
+    async fn state_evidence_and_decisions_are_there_after_reopening(place: Place) {
         let ramp = RampRow {
             scope: "*".into(),
             phase: 1,
@@ -315,6 +354,7 @@ mod tests {
                 action: "advance".into(),
                 ..Default::default()
             }],
+            ..Change::default()
         };
         let report = wire::MethodReport {
             method: "/a.B/C".into(),
@@ -331,7 +371,7 @@ mod tests {
             ..Snapshot::default()
         };
 
-        let (store, _, _) = Store::open(&path, 1).unwrap();
+        let (store, _) = place.store();
         store.call(move |c| save_change(c, &change)).await.unwrap();
         store
             .call(move |c| save_snapshot(c, &snapshot))
@@ -339,7 +379,7 @@ mod tests {
             .unwrap();
         drop(store);
 
-        let (store, saved, _) = Store::open(&path, 2).unwrap();
+        let (store, saved) = place.store();
         assert_eq!((saved.generation, saved.epoch), (9, 4));
         assert_eq!((saved.ramps, saved.versions.as_str()), (vec![ramp], "w"));
         assert_eq!(saved.overrides.len(), 1);

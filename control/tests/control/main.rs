@@ -6,6 +6,8 @@ mod gate;
 mod notify;
 mod operator;
 mod otlp;
+mod postgres;
 mod ramp;
 mod reload;
+mod store;
 mod support;

@@ -85,7 +85,7 @@ async fn follows_the_swap_of_a_link_as_kubernetes_does_it() {
     symlink("one", path("..data")).unwrap();
     symlink("..data/cutover.yaml", path("cutover.yaml")).unwrap();
     let control = Control::start(options(&folder)).await.unwrap();
-    let plane = Plane { control, folder };
+    let plane = Plane::of(control, folder);
     assert_eq!(plane.status().await.steps_bp, [100, 5_000, 10_000]);
     let path = |name: &str| plane.folder.path().join(name);
     symlink("two", path("..data_tmp")).unwrap();
@@ -139,11 +139,13 @@ async fn what_is_wrong_is_found_before_a_port_is_bound() {
 async fn a_corrupt_store_is_put_aside_and_routing_goes_on() {
     let plane = Plane::start(MANIFEST).await;
     let epoch = plane.status().await.epoch;
-    let Plane { control, folder } = plane;
+    let Plane {
+        control, folder, ..
+    } = plane;
     control.shutdown().await;
     damage_store(&folder);
     let control = Control::start(options(&folder)).await.unwrap();
-    let plane = Plane { control, folder };
+    let plane = Plane::of(control, folder);
     let proxy = Proxy::connect(&plane, 'a').await;
     assert_eq!(proxy.weight_bp(), 0);
     assert!(

@@ -1,7 +1,7 @@
 //! The played proxy and operator, and a control plane in a folder of its own.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cutover_control::{Control, ControlOptions};
@@ -40,33 +40,70 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A control plane and its folder.
 pub(crate) struct Plane {
     pub(crate) control: Control,
+    store: String,
     pub(crate) folder: tempfile::TempDir,
 }
 
 pub(crate) fn options(folder: &tempfile::TempDir) -> ControlOptions {
+    options_on(folder, file(folder))
+}
+
+fn file(folder: &tempfile::TempDir) -> String {
+    folder.path().join("cutover.db").display().to_string()
+}
+
+fn options_on(folder: &tempfile::TempDir, store: String) -> ControlOptions {
     ControlOptions {
         manifest_path: folder.path().join("cutover.yaml"),
         listen: Some("127.0.0.1:0".into()),
         operator: Some("127.0.0.1:0".into()),
-        store: Some(folder.path().join("cutover.db")),
+        store: Some(store),
     }
 }
 
 impl Plane {
     pub(crate) async fn start(manifest: &str) -> Plane {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("cutover.yaml"), manifest).unwrap();
+        let store = file(&folder);
+        Plane::start_in(manifest, folder, store).await
+    }
+
+    /// Around one that was started with [`options`].
+    pub(crate) fn of(control: Control, folder: tempfile::TempDir) -> Plane {
         Plane {
-            control: Control::start(options(&folder)).await.unwrap(),
+            control,
+            store: file(&folder),
+            folder,
+        }
+    }
+
+    /// With its state in a Postgres.
+    pub(crate) async fn start_on(manifest: &str, url: &str) -> Plane {
+        Plane::start_in(manifest, tempfile::tempdir().unwrap(), url.to_owned()).await
+    }
+
+    async fn start_in(manifest: &str, folder: tempfile::TempDir, store: String) -> Plane {
+        std::fs::write(folder.path().join("cutover.yaml"), manifest).unwrap();
+        let options = options_on(&folder, store.clone());
+        Plane {
+            control: Control::start(options).await.unwrap(),
+            store,
             folder,
         }
     }
 
     pub(crate) async fn restart(self) -> Plane {
+        self.restart_after(|_| ()).await
+    }
+
+    /// Does something to its folder while it is down.
+    pub(crate) async fn restart_after(self, damage: impl FnOnce(&Path)) -> Plane {
         self.control.shutdown().await;
+        damage(self.folder.path());
+        let options = options_on(&self.folder, self.store.clone());
         Plane {
-            control: Control::start(options(&self.folder)).await.unwrap(),
-            folder: self.folder,
+            control: Control::start(options).await.unwrap(),
+            ..self
         }
     }
 
@@ -105,9 +142,13 @@ impl Plane {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, watch)
-            .await
-            .expect("the state never became as wanted")
+        match tokio::time::timeout(PATIENCE, watch).await {
+            Ok(status) => status,
+            Err(_) => panic!(
+                "the state never became as wanted: {:#?}",
+                self.status().await
+            ),
+        }
     }
 
     pub(crate) async fn decisions(&self) -> Vec<wire::Decision> {

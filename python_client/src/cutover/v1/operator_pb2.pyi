@@ -772,6 +772,36 @@ class WatchStatusResponse(_message.Message):
 Global___WatchStatusResponse: _TypeAlias = WatchStatusResponse  # noqa: Y015
 
 @_typing.final
+class StoreStatus(_message.Message):
+    """Where the state is kept, and whether it can be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    location: _builtins.str
+    """The file, or the URL without its password."""
+    unavailable_since_unix_ms: _builtins.int
+    """Since when it does not do what it is asked, ms since the Unix epoch; 0 where it does."""
+    error: _builtins.str
+    """What it said first, or empty."""
+    def __init__(
+        self,
+        *,
+        location: _builtins.str = ...,
+        unavailable_since_unix_ms: _builtins.int = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "location", b"location", "unavailable_since_unix_ms", b"unavailable_since_unix_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoreStatus: _TypeAlias = StoreStatus  # noqa: Y015
+
+@_typing.final
 class Status(_message.Message):
     """The state of everything."""
 
@@ -788,6 +818,7 @@ class Status(_message.Message):
     PROCESSES_FIELD_NUMBER: _builtins.int
     MANIFEST_ERROR_FIELD_NUMBER: _builtins.int
     STEPS_BP_FIELD_NUMBER: _builtins.int
+    STORE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the manifest."""
     generation: _builtins.int
@@ -822,6 +853,10 @@ class Status(_message.Message):
     def steps_bp(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The ramp's steps, basis points, as the manifest gives them."""
 
+    @_builtins.property
+    def store(self) -> Global___StoreStatus:
+        """The store."""
+
     def __init__(
         self,
         *,
@@ -836,10 +871,11 @@ class Status(_message.Message):
         processes: _abc.Iterable[Global___ProcessStatus] | None = ...,
         manifest_error: _builtins.str = ...,
         steps_bp: _abc.Iterable[_builtins.int] | None = ...,
+        store: Global___StoreStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["store", b"store"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "epoch", b"epoch", "generation", b"generation", "manifest_error", b"manifest_error", "methods", b"methods", "name", b"name", "overrides", b"overrides", "processes", b"processes", "proxies", b"proxies", "ramps", b"ramps", "steps_bp", b"steps_bp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "epoch", b"epoch", "generation", b"generation", "manifest_error", b"manifest_error", "methods", b"methods", "name", b"name", "overrides", b"overrides", "processes", b"processes", "proxies", b"proxies", "ramps", b"ramps", "steps_bp", b"steps_bp", "store", b"store"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1246,7 +1282,7 @@ class Decision(_message.Message):
     """"/package.Service/Method", or "*" for all."""
     action: _builtins.str
     """"advance", "rollback", "pause", "resume", "promote", "abort", "override", "reset",
-    "manifest", "deploy".
+    "manifest", "deploy", "quarantine".
     """
     from_bp: _builtins.int
     """Weight before, basis points."""
