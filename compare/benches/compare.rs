@@ -4,6 +4,9 @@
     reason = "criterion_group! writes an undocumented function"
 )]
 
+#[path = "compare/wide.rs"]
+mod wide;
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -80,6 +83,34 @@ fn comparison(criterion: &mut Criterion) {
     }
 }
 
+/// Two answers of 1 KiB with 20 fields: the measure that a comparison should stay below 10 µs by,
+/// decoding included.
+fn kibibyte(criterion: &mut Criterion) {
+    let Some(wide) = wide::Wide::new() else {
+        return;
+    };
+    let (rules, redaction) = (wide::rules(), Redaction::new([0; 16]));
+    let legacy = wide.answer(wide::Order::Rising, 0);
+    let mut group = criterion.benchmark_group("1 KiB of 20 fields");
+    group.throughput(Throughput::Bytes(legacy.messages[0].bytes.len() as u64));
+    let candidates = [
+        ("equal bytes", wide.answer(wide::Order::Rising, 0)),
+        (
+            "equal, fields in another order",
+            wide.answer(wide::Order::Falling, 0),
+        ),
+        ("5 differences", wide.answer(wide::Order::Rising, 5)),
+    ];
+    for (name, candidate) in candidates {
+        for (with, rules) in [("", &CompareRules::default()), (", 6 rules", &rules)] {
+            group.bench_function(format!("{name}{with}"), |bencher| {
+                let (legacy, candidate) = (black_box(&legacy), black_box(&candidate));
+                bencher.iter(|| compare(&wide.method, rules, legacy, candidate, &redaction));
+            });
+        }
+    }
+}
+
 fn verdict(criterion: &mut Criterion) {
     let gates = Gates {
         p99_ratio: Some(1.0),
@@ -99,5 +130,5 @@ fn verdict(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, comparison, verdict);
+criterion_group!(benches, kibibyte, comparison, verdict);
 criterion_main!(benches);

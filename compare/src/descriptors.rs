@@ -40,6 +40,9 @@ pub struct Method {
     pub input: MessageDescriptor,
     /// Type of the responses.
     pub output: MessageDescriptor,
+    /// For each field of the responses that is a case of a oneof, by number: the oneof's least
+    /// number.
+    cases: Vec<(u32, u32)>,
 }
 
 /// All methods of a set of files, by path. Cheap to look up, immutable.
@@ -83,6 +86,13 @@ impl Descriptors {
 }
 
 impl Method {
+    /// The least number of the oneof that a field of the responses is a case of; of any other
+    /// field, its own.
+    pub(crate) fn belongs_to(&self, number: u32) -> u32 {
+        let found = self.cases.binary_search_by_key(&number, |case| case.0);
+        found.map_or(number, |index| self.cases[index].1)
+    }
+
     /// `None` where the names are outside what a path can hold, which no compiler lets through.
     fn new(method: &MethodDescriptor) -> Option<Method> {
         let service = method.parent_service().full_name().to_owned();
@@ -101,8 +111,20 @@ impl Method {
             },
             input: method.input(),
             output: method.output(),
+            cases: cases(&method.output()),
         })
     }
+}
+
+fn cases(message: &MessageDescriptor) -> Vec<(u32, u32)> {
+    let mut cases = Vec::new();
+    for oneof in message.oneofs() {
+        let numbers: Vec<u32> = oneof.fields().map(|field| field.number()).collect();
+        let least = numbers.iter().copied().min().unwrap_or_default();
+        cases.extend(numbers.into_iter().map(|number| (number, least)));
+    }
+    cases.sort_unstable();
+    cases
 }
 
 #[cfg(test)]

@@ -90,6 +90,19 @@ pub struct Comparison {
     pub differences: Vec<Difference>,
     /// Differences beyond those kept.
     pub dropped: u32,
+    /// Set where the descriptors don't fit what *both* arms send: then the differences say little
+    /// about the candidate.
+    pub misfit: Option<Misfit>,
+}
+
+/// In which way descriptors don't fit the traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// Neither arm's message can be decoded.
+    Undecodable,
+    /// Both arms' messages have more fields that the descriptors don't have than fields that they
+    /// have.
+    UnknownFields,
 }
 
 impl Comparison {

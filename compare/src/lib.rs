@@ -12,7 +12,7 @@ pub mod observation;
 pub mod trace;
 
 pub use descriptors::{DescriptorError, Descriptors, Method, SideEffects};
-pub use difference::{Comparison, Difference, Kind, MAX_DIFFERENCES, Redaction};
+pub use difference::{Comparison, Difference, Kind, MAX_DIFFERENCES, Misfit, Redaction};
 pub use evidence::{CallCell, GateAnswer, MethodEvidence, PairCell, Verdict, VerdictKind, judge};
 pub use histogram::Histogram;
 pub use message::{Cleared, clear_redacted, compare};

@@ -1,24 +1,28 @@
 //! Compares two observations of one call: status, details, trailers, and every message field by
 //! field. Works on decoded messages, never on bytes (the order of maps is free) and never on
-//! generated structs (they drop unknown fields); only messages with equal bytes are equal at once.
+//! generated structs (they drop unknown fields); only messages with equal bytes are equal at once:
+//! no rule can make them differ.
 
 mod clear;
 mod finding;
 mod inflate;
 mod list;
 mod place;
+mod same;
 mod scalar;
 mod signature;
 mod unpack;
 mod walk;
 
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
 use cutover_manifest::CompareRules;
 use prost_reflect::DynamicMessage;
 
 use crate::descriptors::Method;
-use crate::difference::{Comparison, Kind, Redaction};
+use crate::difference::{Comparison, Kind, Misfit, Redaction};
 use crate::observation::{Message, Observation, code_name};
-use finding::Findings;
 use place::Place;
 use walk::Walk;
 
@@ -52,64 +56,56 @@ pub fn compare(
     candidate: &Observation,
     redaction: &Redaction,
 ) -> Comparison {
-    let findings = Findings::new(rules, redaction);
-    let mut walk = Walk::new(
-        rules,
-        redaction,
-        method.output.parent_pool().clone(),
-        findings,
-    );
+    let mut walk = Walk::new(rules, redaction, method.output.parent_pool().clone());
     if legacy.status == candidate.status {
         compare_status_message(&mut walk, legacy, candidate);
         compare_details(&mut walk, legacy, candidate);
     } else {
         let names = [legacy, candidate].map(|observation| code_name(observation.status));
-        walk.findings.plain(STATUS, Kind::Status, names);
+        walk.find_plain(&Place::ROOT.field(STATUS), Kind::Status, names);
     }
     compare_trailers(&mut walk, legacy, candidate);
     let counts = [legacy, candidate].map(|observation| observation.messages.len());
     if counts[0] != counts[1] && legacy.status == candidate.status {
-        walk.findings.plain(
-            MESSAGES,
-            Kind::MessageCount,
-            counts.map(|count| count.to_string()),
-        );
+        let counts = counts.map(|count| count.to_string());
+        walk.find_plain(&Place::ROOT.field(MESSAGES), Kind::MessageCount, counts);
     }
     for (one, other) in legacy.messages.iter().zip(&candidate.messages) {
         compare_message(&mut walk, method, (legacy, one), (candidate, other));
     }
-    walk.findings.done()
+    walk.done()
 }
 
 fn compare_status_message(walk: &mut Walk<'_>, legacy: &Observation, candidate: &Observation) {
-    if legacy.status_message != candidate.status_message && !walk.rule.ignores(STATUS_MESSAGE) {
-        let texts = [&legacy.status_message, &candidate.status_message];
-        walk.findings.text(
-            STATUS_MESSAGE,
-            Kind::Status,
-            texts.map(|text| text.as_str()),
-        );
+    let place = Place::ROOT.field(STATUS_MESSAGE);
+    let texts = [&legacy.status_message, &candidate.status_message];
+    let same = match walk.rule.normalizations(&place) {
+        None => texts[0] == texts[1],
+        Some(form) => scalar::same_text(texts[0], texts[1], form),
+    };
+    if !same && !walk.rule.ignores(&place) {
+        walk.find_texts(&place, Kind::Status, texts.map(String::as_str));
     }
 }
 
 fn compare_details(walk: &mut Walk<'_>, legacy: &Observation, candidate: &Observation) {
-    if legacy.details == candidate.details || walk.rule.ignores(DETAILS) {
+    let place = Place::ROOT.field(DETAILS);
+    if legacy.details == candidate.details || walk.rule.ignores(&place) {
         return;
     }
     let Some(status) = unpack::status_descriptor() else {
         return;
     };
-    let decode = |bytes: &bytes::Bytes| DynamicMessage::decode(status.clone(), bytes.clone());
+    let decode = |bytes: &Bytes| DynamicMessage::decode(status.clone(), bytes.clone());
     match (decode(&legacy.details), decode(&candidate.details)) {
         (Ok(one), Ok(other)) => {
             walk.call_kind = Some(Kind::Details);
-            walk.details(&one, &other, Place::root(DETAILS));
+            walk.details(&one, &other, &place);
             walk.call_kind = None;
         }
         _ => {
             let bytes = [&legacy.details, &candidate.details];
-            walk.findings
-                .bytes(DETAILS, Kind::Details, bytes.map(|bytes| bytes.as_ref()));
+            walk.find_bytes(&place, Kind::Details, bytes.map(|bytes| bytes.as_ref()));
         }
     }
 }
@@ -128,8 +124,8 @@ fn compare_trailers(walk: &mut Walk<'_>, legacy: &Observation, candidate: &Obser
         };
         let (one, other) = (values(legacy), values(candidate));
         if one != other {
-            walk.findings
-                .text(&format!("trailer.{name}"), Kind::Trailer, [&one, &other]);
+            let trailers = Place::ROOT.field("trailer");
+            walk.find_texts(&trailers.field(&name), Kind::Trailer, [&one, &other]);
         }
     }
 }
@@ -148,18 +144,49 @@ fn compare_message(
     if legacy.1.bytes == candidate.1.bytes && encoding(legacy) == encoding(candidate) {
         return;
     }
-    let decode = |side: (&Observation, &Message)| {
-        let bytes = inflate::plain_bytes(side.1, side.0.encoding.as_deref())?;
-        DynamicMessage::decode(method.output.clone(), bytes).map_err(|error| error.to_string())
-    };
-    match (decode(legacy), decode(candidate)) {
-        (Ok(one), Ok(other)) => walk.messages(&one, &other, Place::root("")),
+    let plain =
+        |side: (&Observation, &Message)| inflate::plain_bytes(side.1, side.0.encoding.as_deref());
+    let (one, other) = match (plain(legacy), plain(candidate)) {
+        (Ok(one), Ok(other)) => (one, other),
         (one, other) => {
-            // Why it can't be decoded comes from the decoder, not from the payload.
             let reasons = [one, other].map(|side| side.err().unwrap_or_default());
-            walk.findings.plain("", Kind::Undecodable, reasons);
+            return walk.find_plain(&Place::ROOT, Kind::Undecodable, reasons);
+        }
+    };
+    let decode = |bytes: Bytes| DynamicMessage::decode(method.output.clone(), bytes);
+    let [less, other_less] = same::without_equal_fields(method, [one.clone(), other.clone()]);
+    match (decode(less), decode(other_less)) {
+        (Ok(less), Ok(other_less)) => {
+            // Only where what is left is mostly unknown does all of it have to be looked at.
+            if mostly_unknown(&less)
+                && mostly_unknown(&other_less)
+                && [one, other]
+                    .into_iter()
+                    .all(|b| decode(b).is_ok_and(|m| mostly_unknown(&m)))
+            {
+                walk.findings.misfit(Misfit::UnknownFields);
+            }
+            walk.messages(&less, &other_less, &Place::ROOT);
+        }
+        (one, other) => {
+            if one.is_err() && other.is_err() {
+                walk.findings.misfit(Misfit::Undecodable);
+            }
+            // Why it can't be decoded comes from the decoder, not from the payload.
+            let reason = |error: prost::DecodeError| error.to_string();
+            let reasons = [one, other].map(|side| side.err().map(reason).unwrap_or_default());
+            walk.find_plain(&Place::ROOT, Kind::Undecodable, reasons);
         }
     }
+}
+
+/// Whether more fields are unknown than known.
+fn mostly_unknown(message: &DynamicMessage) -> bool {
+    let unknown: BTreeSet<u32> = message
+        .unknown_fields()
+        .map(|field| field.number())
+        .collect();
+    unknown.len() > message.fields().count()
 }
 
 #[cfg(test)]

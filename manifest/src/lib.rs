@@ -12,13 +12,13 @@ mod words;
 
 pub use error::{ManifestError, Position};
 pub use manifest::{
-    ArmConfig, ControlConfig, DescriptorSource, Limits, Manifest, Mirror, MirrorSideEffects,
-    OverrideHeader, Rule, StickyKey, Target,
+    ArmConfig, CompareKey, ControlConfig, DescriptorSource, Limits, Manifest, Mirror,
+    MirrorSideEffects, NamedField, OverrideHeader, Rule, StickyKey, Target,
 };
 pub use manifest::{Event, Notify};
 pub use manifest::{Gates, OnFailure, Ramp, RampScope, Step};
 pub use route_table::{
     Key, MethodRoute, OVERRIDE_HEADER, RouteTable, WeightOwner, Weights, bucket, choose_arm,
 };
-pub use rules::{CompareRules, FieldPath, Tolerance};
+pub use rules::{CompareRules, FieldPath, Normalization, Tolerance};
 pub use words::{Arm, MethodPath, PathError, Percent, Role, Weight};

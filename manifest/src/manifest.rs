@@ -2,6 +2,7 @@
 //! the text alone found. What only the arms can tell (does the method exist?) is asked by
 //! [`Manifest::check_methods`].
 
+mod compare;
 mod notify;
 mod reader;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use crate::error::{ManifestError, Position};
 use crate::raw::RawManifest;
-use crate::rules::CompareRules;
+use crate::rules::{CompareRules, FieldPath};
 use crate::words::{Arm, MethodPath, Percent, Weight};
 
 pub use notify::{Event, Notify};
@@ -117,6 +118,51 @@ pub struct Rule {
     pub mirror: Mirror,
     /// How its answers are compared.
     pub compare: CompareRules,
+    /// The fields that `compare` names, with their places in the text.
+    pub named_fields: Vec<NamedField>,
+}
+
+/// A field that a rule names under one of the keys of `compare`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedField {
+    /// What is to be done with it.
+    pub key: CompareKey,
+    /// Which.
+    pub path: FieldPath,
+    /// Where in the text.
+    pub position: Position,
+}
+
+/// The keys of `compare` that name fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompareKey {
+    /// Not compared.
+    Ignore,
+    /// Floats that may differ a little.
+    Tolerance,
+    /// Lists compared as multisets.
+    Unordered,
+    /// Lists matched by key fields.
+    Keyed,
+    /// Texts compared without some of their form.
+    Normalize,
+    /// Stored only as hashes.
+    Redact,
+}
+
+impl CompareKey {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CompareKey::Ignore => "ignore",
+            CompareKey::Tolerance => "tolerance",
+            CompareKey::Unordered => "unordered",
+            CompareKey::Keyed => "keyed",
+            CompareKey::Normalize => "normalize",
+            CompareKey::Redact => "redact",
+        }
+    }
 }
 
 /// How calls are mirrored.

@@ -1,12 +1,12 @@
 //! The manifest as it is written: every key optional unless it must be there, unknown and
 //! duplicate keys refused. [`crate::Manifest`] is what it becomes.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_saphyr::Spanned;
 
 use crate::rules::FieldPath;
@@ -144,19 +144,57 @@ pub(crate) struct RawMirror {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawCompare {
     #[serde(default)]
-    pub(crate) ignore: Vec<RawPath>,
+    pub(crate) ignore: Vec<Spanned<RawPath>>,
     #[serde(default)]
-    pub(crate) tolerance: BTreeMap<RawPath, RawTolerance>,
+    pub(crate) tolerance: ByPath<RawTolerance>,
     #[serde(default)]
-    pub(crate) unordered: Vec<RawPath>,
+    pub(crate) unordered: Vec<Spanned<RawPath>>,
     #[serde(default)]
-    pub(crate) keyed: BTreeMap<RawPath, Vec<String>>,
+    pub(crate) keyed: ByPath<Vec<String>>,
     #[serde(default)]
-    pub(crate) trailers: Vec<String>,
+    pub(crate) normalize: ByPath<Vec<RawNormalization>>,
     #[serde(default)]
-    pub(crate) redact: Vec<RawPath>,
+    pub(crate) trailers: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) redact: Vec<Spanned<RawPath>>,
     #[serde(default)]
     pub(crate) capture_values: bool,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawNormalization {
+    Trim,
+    Case,
+}
+
+/// A mapping from field paths, in the order of the text and with the places of its keys.
+pub(crate) struct ByPath<V>(pub(crate) Vec<(Spanned<RawPath>, V)>);
+
+impl<V> Default for ByPath<V> {
+    fn default() -> Self {
+        ByPath(Vec::new())
+    }
+}
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for ByPath<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
+            type Value = ByPath<V>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping from field paths")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ByPath<V>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(ByPath(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
 }
 
 #[derive(Deserialize)]
@@ -278,7 +316,6 @@ scalar!(RawWeight(Weight), "a number from 0 to 100", |text| {
         .map_err(|e| format!("{e}: write a number from 0 to 100 in steps of 0.01"))
 });
 
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RawPath(pub(crate) FieldPath);
 
 impl<'de> Deserialize<'de> for RawPath {

@@ -32,23 +32,28 @@ impl FieldPath {
         &self.0
     }
 
+    /// The names, outermost first, without `[]`.
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('.').map(|part| part.trim_end_matches("[]"))
+    }
+
     /// Whether `path` (indices folded out) is this field or lies below it.
     #[must_use]
     pub fn covers(&self, path: &str) -> bool {
-        let mut mine = self.0.split('.');
-        let mut theirs = path.split('.');
-        loop {
-            match (mine.next(), theirs.next()) {
-                (None, _) => return true,
-                (Some(_), None) => return false,
-                (Some(a), Some(b)) => {
-                    let (a_name, b_name) = (a.trim_end_matches("[]"), b.trim_end_matches("[]"));
-                    if a_name != "*" && a_name != b_name {
-                        return false;
-                    }
-                }
-            }
-        }
+        let mut theirs = path.split('.').map(|part| part.trim_end_matches("[]"));
+        self.names().all(|mine| {
+            theirs
+                .next()
+                .is_some_and(|name| mine == "*" || mine == name)
+        })
+    }
+
+    /// How closely it names a field: where several paths cover one field, the greatest wins. A
+    /// longer path beats a shorter one, then one with fewer `*`.
+    #[must_use]
+    pub fn closeness(&self) -> (usize, usize) {
+        let literal = self.names().filter(|name| *name != "*").count();
+        (self.names().count(), literal)
     }
 }
 
@@ -67,6 +72,15 @@ pub struct Tolerance {
     pub absolute: f64,
 }
 
+/// What is taken off a text before it is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Normalization {
+    /// White space (Unicode's `White_Space`) at both ends.
+    Trim,
+    /// Case, by Unicode's full case folding: `ß` equals `ss`, `ς` equals `σ`. Accents stay.
+    Case,
+}
+
 /// The rules for comparing one method's answers. The default compares everything exactly.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CompareRules {
@@ -78,6 +92,8 @@ pub struct CompareRules {
     pub unordered: BTreeSet<FieldPath>,
     /// Lists matched by key fields.
     pub keyed: BTreeMap<FieldPath, Vec<String>>,
+    /// Texts that are compared without some of their form.
+    pub normalize: BTreeMap<FieldPath, BTreeSet<Normalization>>,
     /// Trailing metadata that is compared (never `authorization`, cookies or `-bin`).
     pub trailers: BTreeSet<String>,
     /// Fields whose values are stored only as keyed hashes, even where values are captured.
@@ -103,5 +119,14 @@ mod tests {
                 .covers("places[].score")
         );
         assert!(FieldPath::parse("a..b").is_err());
+    }
+
+    #[test]
+    fn a_longer_path_names_a_field_more_closely_then_one_with_fewer_wildcards() {
+        let closeness = |text: &str| FieldPath::parse(text).unwrap().closeness();
+        assert!(closeness("places[].score") > closeness("places"));
+        assert!(closeness("*.*") > closeness("places"));
+        assert!(closeness("places[].score") > closeness("*.score"));
+        assert_eq!(closeness("places[].*"), closeness("*.score"));
     }
 }

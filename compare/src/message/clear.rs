@@ -66,7 +66,7 @@ impl Clear<'_> {
     fn message(&mut self, message: &mut DynamicMessage, path: &str) {
         let pool = message.descriptor().parent_pool().clone();
         match unpack::any(message, &pool) {
-            Some(Packed::Known(inner)) if self.packed < MAX_PACKED => {
+            Some(Packed::Known(inner, _)) if self.packed < MAX_PACKED => {
                 return self.known(message, inner, path);
             }
             Some(Packed::Opaque(_, bytes)) if bytes.is_empty() => return,

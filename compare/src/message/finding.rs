@@ -1,69 +1,27 @@
-//! Collects differences within bounds, and decides how much of a value is shown.
+//! Collects differences within bounds.
 
-use cutover_manifest::CompareRules;
-
-use crate::difference::{Comparison, Difference, Kind, MAX_DIFFERENCES, Redaction, clip};
+use crate::difference::{Comparison, Difference, Kind, MAX_DIFFERENCES, Misfit};
 
 /// Most differences kept for one path and kind: a list of a thousand wrong elements must not hide
 /// the next field.
 const MAX_SAME: usize = 3;
 
 /// The differences found so far.
-pub(super) struct Findings<'a> {
-    rules: &'a CompareRules,
-    redaction: &'a Redaction,
+#[derive(Default)]
+pub(super) struct Findings {
     comparison: Comparison,
 }
 
-impl<'a> Findings<'a> {
-    pub(super) fn new(rules: &'a CompareRules, redaction: &'a Redaction) -> Findings<'a> {
-        Findings {
-            rules,
-            redaction,
-            comparison: Comparison::default(),
-        }
-    }
-
-    /// Whether values at this path may be stored.
-    pub(super) fn shows(&self, path: &str) -> bool {
-        self.rules.capture_values && !self.rules.redact.iter().any(|rule| rule.covers(path))
-    }
-
-    /// Two texts that come from neither payload: counts, codes, names of types.
-    pub(super) fn plain(&mut self, path: &str, kind: Kind, values: [String; 2]) {
-        self.add(path, kind, values, None);
-    }
-
-    /// Two texts from payloads, shown only where values may be; nothing for an empty one.
-    pub(super) fn text(&mut self, path: &str, kind: Kind, values: [&str; 2]) {
-        let shows = self.shows(path);
-        let render = |text: &str| match text {
-            "" => String::new(),
-            _ if shows => clip(text),
-            _ => self.redaction.hash(text.as_bytes()),
-        };
-        let values = values.map(render);
-        self.add(path, kind, values, None);
-    }
-
-    /// Two byte strings, always as hashes; nothing for an empty one.
-    pub(super) fn bytes(&mut self, path: &str, kind: Kind, values: [&[u8]; 2]) {
-        let hash = |bytes: &[u8]| match bytes {
-            [] => String::new(),
-            _ => self.redaction.hash(bytes),
-        };
-        let values = values.map(hash);
-        self.add(path, kind, values, None);
-    }
-
-    /// Adds one, or counts it where there are enough. The tolerance kept for a field is the one
-    /// that would have sufficed for all of its values.
+impl Findings {
+    /// Adds one, or counts it where there are enough; the values are made only for one that is
+    /// kept. The tolerance kept for a field is the one that would have sufficed for all of its
+    /// values.
     pub(super) fn add(
         &mut self,
-        path: &str,
+        path: String,
         kind: Kind,
-        [legacy, candidate]: [String; 2],
         sufficient_relative: Option<f64>,
+        values: impl FnOnce() -> [String; 2],
     ) {
         let all = &mut self.comparison.differences;
         let same = |known: &&mut Difference| known.path == path && known.kind == kind;
@@ -79,7 +37,7 @@ impl<'a> Findings<'a> {
             self.comparison.dropped = self.comparison.dropped.saturating_add(1);
             return;
         }
-        let path = path.to_owned();
+        let [legacy, candidate] = values();
         all.push(Difference {
             path,
             kind,
@@ -87,6 +45,11 @@ impl<'a> Findings<'a> {
             candidate,
             sufficient_relative,
         });
+    }
+
+    /// Notes that the descriptors don't fit; what was noted first stays.
+    pub(super) fn misfit(&mut self, misfit: Misfit) {
+        self.comparison.misfit.get_or_insert(misfit);
     }
 
     pub(super) fn done(self) -> Comparison {

@@ -1,6 +1,9 @@
 //! Single values: when two are equal, and how one is shown.
 
-use cutover_manifest::Tolerance;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use cutover_manifest::{Normalization, Tolerance};
 use prost_reflect::{Kind as FieldKind, Value};
 
 /// Most bytes of a `bytes` field that are shown.
@@ -15,12 +18,8 @@ pub(super) enum Floats {
     Differ(Option<f64>),
 }
 
-/// Compares two floats with every tolerance that applies; the widest decides.
-pub(super) fn floats(
-    one: f64,
-    other: f64,
-    tolerances: impl IntoIterator<Item = Tolerance>,
-) -> Floats {
+/// Compares two floats, with a tolerance where one is given.
+pub(super) fn floats(one: f64, other: f64, tolerance: Option<Tolerance>) -> Floats {
     if one == other || (one.is_nan() && other.is_nan()) {
         return Floats::Equal;
     }
@@ -31,7 +30,7 @@ pub(super) fn floats(
     let within = |tolerance: Tolerance| {
         distance <= tolerance.absolute || distance <= tolerance.relative * larger
     };
-    if tolerances.into_iter().any(within) {
+    if tolerance.is_some_and(within) {
         return Floats::Equal;
     }
     // The distance of two huge numbers of opposite sign may overflow; the share can't.
@@ -41,6 +40,23 @@ pub(super) fn floats(
 /// A float value as `f64`.
 pub(super) fn as_float(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_f32().map(f64::from))
+}
+
+/// Whether two texts are equal but for their form.
+pub(super) fn same_text(one: &str, other: &str, form: &BTreeSet<Normalization>) -> bool {
+    normalized(one, form) == normalized(other, form)
+}
+
+/// A text without what is no difference.
+pub(super) fn normalized<'t>(text: &'t str, form: &BTreeSet<Normalization>) -> Cow<'t, str> {
+    let text = match form.contains(&Normalization::Trim) {
+        true => text.trim(),
+        false => text,
+    };
+    match form.contains(&Normalization::Case) {
+        true => caseless::default_case_fold_str(text).into(),
+        false => text.into(),
+    }
 }
 
 /// A single value as people read it; `None` for messages, lists and maps, which may hold fields
@@ -72,20 +88,22 @@ pub(super) fn show(value: &Value, kind: &FieldKind) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn tolerance(relative: f64, absolute: f64) -> [Tolerance; 1] {
-        [Tolerance { relative, absolute }]
+    fn tolerance(relative: f64, absolute: f64) -> Option<Tolerance> {
+        Some(Tolerance { relative, absolute })
     }
 
     #[test]
     fn floats_are_exact_by_default_but_for_nan_and_zero() {
-        assert_eq!(floats(f64::NAN, -f64::NAN, []), Floats::Equal);
-        assert_eq!(floats(-0.0, 0.0, []), Floats::Equal);
-        assert_eq!(floats(1.0, f64::NAN, []), Floats::Differ(None));
+        assert_eq!(floats(f64::NAN, -f64::NAN, None), Floats::Equal);
+        assert_eq!(floats(-0.0, 0.0, None), Floats::Equal);
+        assert_eq!(floats(1.0, f64::NAN, None), Floats::Differ(None));
         assert_eq!(
-            floats(f64::INFINITY, f64::NEG_INFINITY, []),
+            floats(f64::INFINITY, f64::NEG_INFINITY, None),
             Floats::Differ(None)
         );
-        assert!(matches!(floats(0.1 + 0.2, 0.3, []), Floats::Differ(Some(share)) if share < 1e-15));
+        assert!(
+            matches!(floats(0.1 + 0.2, 0.3, None), Floats::Differ(Some(share)) if share < 1e-15)
+        );
     }
 
     #[test]
@@ -100,11 +118,29 @@ mod tests {
             matches!(floats(1e-9, 0.0, tolerance(0.5, 0.0)), Floats::Differ(Some(share)) if share == 1.0)
         );
         assert!(
-            matches!(floats(f64::MAX, f64::MIN, []), Floats::Differ(Some(share)) if share == 2.0)
+            matches!(floats(f64::MAX, f64::MIN, None), Floats::Differ(Some(share)) if share == 2.0)
         );
         assert_eq!(
             floats(f64::INFINITY, 1.0, tolerance(1.0, 1e300)),
             Floats::Differ(None)
         );
+    }
+
+    #[test]
+    fn texts_are_equal_but_for_the_form_that_is_named() {
+        use Normalization::{Case, Trim};
+        let check = |form: &[Normalization], one: &str, other: &str, expected: bool| {
+            let form = form.iter().copied().collect();
+            assert_eq!(same_text(one, other, &form), expected, "{one:?} {other:?}");
+        };
+        check(&[Case], "Straße", "STRASSE", true);
+        check(&[Case], "ΣΊΣΥΦΟΣ", "σίσυφος", true);
+        check(&[Case], "İ", "i", false);
+        check(&[Case], "é", "e", false);
+        check(&[Case], " a", "A", false);
+        check(&[Trim], "\u{2003}a\n", "a", true);
+        check(&[Trim], "a b", "ab", false);
+        check(&[Trim], "a", "A", false);
+        check(&[Case, Trim], " a", "A ", true);
     }
 }

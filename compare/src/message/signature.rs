@@ -4,159 +4,223 @@
 use std::hash::Hasher;
 
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, ReflectMessage, Value};
+use prost_reflect::{DynamicMessage, MapKey, ReflectMessage, Value};
 use siphasher::sip::SipHasher24;
 
 use super::place::{Place, Rule};
+use super::scalar;
 use super::unpack::{self, Packed};
 use super::walk::{MAX_DEPTH, Walk};
 
+/// What stands for a value when it is matched.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Signature {
+    pub(super) hash: u64,
+    /// Floats with a tolerance, which no hash can match, in order of appearance; as numbers that
+    /// rise with them.
+    pub(super) ranks: Vec<i64>,
+}
+
+/// A signature in the making.
+struct Writer {
+    hasher: SipHasher24,
+    ranks: Vec<i64>,
+}
+
 impl Walk<'_> {
-    /// Signature of a value at a place: ignored fields are left out, and so are floats with a
+    /// Hash of a value at a place. Ignored fields are left out, and so are floats with a
     /// tolerance, which are compared after matching.
-    pub(super) fn signature(&self, value: &Value, place: &Place) -> u64 {
-        let mut hasher = self.redaction.hasher();
-        self.write(&mut hasher, value, place);
-        hasher.finish()
+    pub(super) fn signature(&self, value: &Value, place: &Place<'_>) -> u64 {
+        self.match_signature(value, place).hash
+    }
+
+    /// Signature of an element, with the floats that its hash leaves out.
+    pub(super) fn match_signature(&self, value: &Value, place: &Place<'_>) -> Signature {
+        let mut writer = self.writer();
+        self.write(&mut writer, value, place);
+        writer.finish()
     }
 
     /// Signature of an element's key fields.
-    pub(super) fn key_signature(&self, element: &Value, keys: &[String], place: &Place) -> u64 {
+    pub(super) fn key_signature(
+        &self,
+        element: &Value,
+        keys: &[String],
+        place: &Place<'_>,
+    ) -> Signature {
         let Some(message) = element.as_message() else {
-            return self.signature(element, place);
+            return self.match_signature(element, place);
         };
-        let mut hasher = self.redaction.hasher();
+        let mut writer = self.writer();
         for key in keys {
-            let mut at = place.clone();
-            match path_value(message, key) {
-                Some((field, value)) => self.write(&mut hasher, &value, at.field(field.name())),
-                None => hasher.write_u8(0),
-            }
+            self.write_key(&mut writer, message, key, place);
         }
-        hasher.finish()
+        writer.finish()
     }
 
-    fn write(&self, hasher: &mut SipHasher24, value: &Value, place: &Place) {
+    /// Hash of a whole list; `place` is the list itself.
+    pub(super) fn list_signature(&self, values: &[Value], place: &Place<'_>) -> u64 {
+        let mut writer = self.writer();
+        self.write_list(&mut writer, values, place);
+        writer.hasher.finish()
+    }
+
+    fn writer(&self) -> Writer {
+        Writer {
+            hasher: self.redaction.hasher(),
+            ranks: Vec::new(),
+        }
+    }
+
+    fn write(&self, to: &mut Writer, value: &Value, place: &Place<'_>) {
+        if !self.spend(1) {
+            return;
+        }
+        let hasher = &mut to.hasher;
         match value {
             Value::Bool(value) => hasher.write(&[1, u8::from(*value)]),
             Value::I32(value) => hasher.write(&value.to_le_bytes()),
             Value::I64(value) => hasher.write(&value.to_le_bytes()),
             Value::U32(value) => hasher.write(&value.to_le_bytes()),
             Value::U64(value) => hasher.write(&value.to_le_bytes()),
-            Value::F32(value) => self.write_float(hasher, f64::from(*value), place),
-            Value::F64(value) => self.write_float(hasher, *value, place),
-            Value::String(value) => write_sized(hasher, value.as_bytes()),
-            Value::Bytes(value) => write_sized(hasher, value),
+            Value::F32(value) => self.write_float(to, f64::from(*value), place),
+            Value::F64(value) => self.write_float(to, *value, place),
+            Value::String(value) => match self.rule.normalizations(place) {
+                None => to.sized(value.as_bytes()),
+                Some(form) => to.sized(scalar::normalized(value, form).as_bytes()),
+            },
+            Value::Bytes(value) => to.sized(value),
             Value::EnumNumber(value) => hasher.write(&value.to_le_bytes()),
-            Value::Message(value) => self.write_message(hasher, value, place),
-            Value::List(values) => {
-                let element = place.clone_element();
-                let mut all: Vec<u64> = values
-                    .iter()
-                    .map(|value| self.signature(value, &element))
-                    .collect();
-                if !matches!(self.rule.list(&place.path), Rule::Ordered) {
-                    all.sort_unstable();
-                }
-                write_all(hasher, &all);
-            }
+            Value::Message(value) => self.write_message(to, value, place),
+            Value::List(values) => self.write_list(to, values, place),
             Value::Map(entries) => {
-                let element = place.clone_element();
+                let element = place.element();
                 let entry = |(key, value): (&MapKey, &Value)| {
-                    let mut hasher = self.redaction.hasher();
-                    write_sized(&mut hasher, format!("{key:?}").as_bytes());
-                    self.write(&mut hasher, value, &element);
-                    hasher.finish()
+                    let mut writer = self.writer();
+                    writer.sized(format!("{key:?}").as_bytes());
+                    self.write(&mut writer, value, &element);
+                    writer.hasher.finish()
                 };
                 let mut all: Vec<u64> = entries.iter().map(entry).collect();
                 all.sort_unstable();
-                write_all(hasher, &all);
+                to.all(&all);
             }
         }
     }
 
-    fn write_float(&self, hasher: &mut SipHasher24, value: f64, place: &Place) {
-        if self.rule.tolerances(&place.path).next().is_some() {
-            return;
+    fn write_list(&self, to: &mut Writer, values: &[Value], place: &Place<'_>) {
+        let element = place.element();
+        let each = values.iter().map(|value| self.signature(value, &element));
+        let mut all: Vec<u64> = each.collect();
+        if !matches!(self.rule.list(place), Rule::Ordered) {
+            all.sort_unstable();
         }
-        let canonical = if value.is_nan() {
-            f64::NAN
-        } else {
-            value + 0.0
-        };
-        hasher.write_u64(canonical.to_bits());
+        to.all(&all);
     }
 
-    fn write_message(&self, hasher: &mut SipHasher24, message: &DynamicMessage, place: &Place) {
+    fn write_float(&self, to: &mut Writer, value: f64, place: &Place<'_>) {
+        let canonical = match value.is_nan() {
+            true => f64::NAN,
+            false => value + 0.0,
+        };
+        match self.rule.tolerance(place) {
+            None => to.hasher.write_u64(canonical.to_bits()),
+            Some(_) => to.ranks.push(rank(canonical)),
+        }
+    }
+
+    fn write_message(&self, to: &mut Writer, message: &DynamicMessage, place: &Place<'_>) {
         if place.depth > MAX_DEPTH {
             // The walk does not go down here either: only equal bytes are taken for equal.
-            return write_sized(hasher, &message.encode_to_vec());
+            return to.sized(&message.encode_to_vec());
         }
         if let Some(paths) = unpack::field_mask(message) {
-            paths
-                .iter()
-                .for_each(|path| write_sized(hasher, path.as_bytes()));
-            return;
+            to.hasher.write_u64(paths.len() as u64);
+            return paths.iter().for_each(|path| to.sized(path.as_bytes()));
         }
-        match unpack::any(message, &self.pool) {
-            Some(Packed::Known(inner)) => {
-                write_sized(hasher, inner.descriptor().full_name().as_bytes());
-                let mut at = place.clone();
-                at.depth += 1;
-                self.write_message(hasher, &inner, &at);
-                return;
+        match self.unpack(message) {
+            Some(Packed::Known(inner, _)) => {
+                to.sized(inner.descriptor().full_name().as_bytes());
+                return self.write_message(to, &inner, &place.packed());
             }
             Some(Packed::Opaque(name, bytes)) => {
-                write_sized(hasher, name.as_bytes());
-                write_sized(hasher, &bytes);
-                return;
+                to.sized(name.as_bytes());
+                return to.sized(&bytes);
             }
             None => {}
         }
         for (field, value) in message.fields() {
-            let mut at = place.clone();
-            let at = at.field(field.name());
-            if self.rule.ignores(&at.path)
-                || (!field.supports_presence() && value.is_default_for_field(&field))
-            {
-                continue;
+            self.write_field(to, field.number(), value, &place.field(field.name()));
+        }
+        for (extension, value) in message.extensions() {
+            let at = place.field(extension.name());
+            self.write_field(to, extension.number(), value, &at);
+        }
+        for unknown in message.unknown_fields() {
+            let number = unknown.number().to_string();
+            if !self.rule.ignores(&place.field(&number)) {
+                let mut bytes = Vec::new();
+                unknown.encode(&mut bytes);
+                to.hasher.write_u32(unknown.number());
+                to.sized(&bytes);
             }
-            hasher.write_u32(field.number());
-            self.write(hasher, value, at);
         }
         // No field has this number: it ends the message, so that what follows is not taken for
         // one of its fields.
-        hasher.write_u32(0);
-        let mut unknown = Vec::new();
-        message
-            .unknown_fields()
-            .for_each(|field| field.encode(&mut unknown));
-        write_sized(hasher, &unknown);
+        to.hasher.write_u32(0);
+    }
+
+    fn write_field(&self, to: &mut Writer, number: u32, value: &Value, at: &Place<'_>) {
+        if !self.rule.ignores(at) {
+            to.hasher.write_u32(number);
+            self.write(to, value, at);
+        }
+    }
+
+    /// The value at a dotted path of singular fields.
+    fn write_key(&self, to: &mut Writer, message: &DynamicMessage, key: &str, place: &Place<'_>) {
+        let (name, rest) = match key.split_once('.') {
+            None => (key, None),
+            Some((name, rest)) => (name, Some(rest)),
+        };
+        let Some(field) = message.descriptor().get_field_by_name(name) else {
+            return to.hasher.write_u8(0);
+        };
+        let (value, at) = (message.get_field(&field), place.field(name));
+        match rest {
+            None => self.write(to, &value, &at),
+            Some(rest) => match value.as_message() {
+                None => to.hasher.write_u8(0),
+                Some(message) => self.write_key(to, message, rest, &at),
+            },
+        }
     }
 }
 
-/// The value at a dotted path of singular fields.
-fn path_value(message: &DynamicMessage, path: &str) -> Option<(FieldDescriptor, Value)> {
-    let descriptor = message.descriptor();
-    let (name, rest) = path
-        .split_once('.')
-        .map_or((path, None), |(name, rest)| (name, Some(rest)));
-    let field = descriptor.get_field_by_name(name)?;
-    let value = message.get_field(&field).into_owned();
-    match rest {
-        None => Some((field, value)),
-        Some(rest) => path_value(value.as_message()?, rest),
+/// Rises with the float, as in `f64::total_cmp`.
+fn rank(value: f64) -> i64 {
+    let bits = value.to_bits().cast_signed();
+    match bits < 0 {
+        true => bits ^ i64::MAX,
+        false => bits,
     }
 }
 
-fn write_sized(hasher: &mut SipHasher24, bytes: &[u8]) {
-    hasher.write_u64(bytes.len() as u64);
-    hasher.write(bytes);
-}
+impl Writer {
+    fn sized(&mut self, bytes: &[u8]) {
+        self.hasher.write_u64(bytes.len() as u64);
+        self.hasher.write(bytes);
+    }
 
-fn write_all(hasher: &mut SipHasher24, signatures: &[u64]) {
-    hasher.write_u64(signatures.len() as u64);
-    signatures
-        .iter()
-        .for_each(|signature| hasher.write_u64(*signature));
+    fn all(&mut self, hashes: &[u64]) {
+        self.hasher.write_u64(hashes.len() as u64);
+        hashes.iter().for_each(|hash| self.hasher.write_u64(*hash));
+    }
+
+    fn finish(self) -> Signature {
+        Signature {
+            hash: self.hasher.finish(),
+            ranks: self.ranks,
+        }
+    }
 }

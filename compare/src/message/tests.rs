@@ -3,7 +3,7 @@
 mod call;
 mod clear;
 mod properties;
-mod schema;
+pub(super) mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -15,10 +15,20 @@ pub(super) fn status_descriptor() -> Option<MessageDescriptor> {
 
 /// What an `Any` holds.
 pub(super) enum Packed {
-    /// A message of a known type.
-    Known(DynamicMessage),
+    /// A message of a known type, and its size in bytes.
+    Known(DynamicMessage, usize),
     /// The type's name with the bytes: it is not known, or they are no such message.
     Opaque(String, bytes::Bytes),
+}
+
+impl Packed {
+    /// The full name of its type.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Packed::Known(message, _) => message.descriptor().full_name().to_owned(),
+            Packed::Opaque(name, _) => name.clone(),
+        }
+    }
 }
 
 /// Unpacks a message if it is a `google.protobuf.Any`.
@@ -35,7 +45,11 @@ pub(super) fn any(message: &DynamicMessage, pool: &DescriptorPool) -> Option<Pac
             .and_then(|pool| pool.get_message_by_name(&name))
     });
     let decoded = descriptor.and_then(|found| DynamicMessage::decode(found, bytes.clone()).ok());
-    Some(decoded.map_or(Packed::Opaque(name, bytes), Packed::Known))
+    let size = bytes.len();
+    Some(match decoded {
+        Some(message) => Packed::Known(message, size),
+        None => Packed::Opaque(name, bytes),
+    })
 }
 
 /// The paths of a `google.protobuf.FieldMask`, which is a set: sorted, each once.

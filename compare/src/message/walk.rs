@@ -1,19 +1,25 @@
-//! Walks two messages of one type side by side, field by field.
+//! Walks two messages of one type side by side, field by field. What is equal is passed over at
+//! once: no rule can make equal values differ.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use cutover_manifest::CompareRules;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, OneofDescriptor, ReflectMessage, Value,
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind as FieldKind, OneofDescriptor,
+    ReflectMessage, Value,
 };
 
 use super::finding::Findings;
 use super::place::{Place, RuleBook};
 use super::scalar::{self, Floats};
 use super::unpack::{self, Packed};
-use crate::difference::{Kind, Redaction};
+use crate::difference::{Comparison, Kind, Redaction, clip};
 
 /// Deepest nesting that is compared, unpacked messages included.
 pub(super) const MAX_DEPTH: u32 = 64;
-/// Most values that are compared in one call.
+/// Most values that are looked at in one call; those of list elements count once for each list
+/// around them that differs.
 const MAX_VALUES: u32 = 1_000_000;
 
 /// A comparison under way.
@@ -22,10 +28,10 @@ pub(super) struct Walk<'a> {
     pub(super) rule: RuleBook<'a>,
     pub(super) redaction: &'a Redaction,
     pub(super) pool: DescriptorPool,
-    pub(super) findings: Findings<'a>,
+    pub(super) findings: Findings,
     /// The kind that stands for all kinds in a part of the call that has its own.
     pub(super) call_kind: Option<Kind>,
-    values: u32,
+    values: Cell<u32>,
 }
 
 impl<'a> Walk<'a> {
@@ -33,18 +39,32 @@ impl<'a> Walk<'a> {
         rules: &'a CompareRules,
         redaction: &'a Redaction,
         pool: DescriptorPool,
-        findings: Findings<'a>,
     ) -> Walk<'a> {
-        let rule = RuleBook(rules);
         Walk {
             rules,
-            rule,
+            rule: RuleBook(rules),
             redaction,
             pool,
-            findings,
+            findings: Findings::default(),
             call_kind: None,
-            values: 0,
+            values: Cell::new(0),
         }
+    }
+
+    /// What was found; that there was too much to look at is a finding of its own.
+    pub(super) fn done(mut self) -> Comparison {
+        if self.values.get() > MAX_VALUES {
+            let reason = format!("more than {MAX_VALUES} values");
+            self.find_plain(&Place::ROOT, Kind::Undecodable, [reason.clone(), reason]);
+        }
+        self.findings.done()
+    }
+
+    /// Counts values that are looked at; false once there were too many.
+    pub(super) fn spend(&self, values: u32) -> bool {
+        let spent = self.values.get().saturating_add(values);
+        self.values.set(spent);
+        spent <= MAX_VALUES
     }
 
     /// Compares the details of two `google.rpc.Status`; code and message are compared elsewhere.
@@ -52,13 +72,13 @@ impl<'a> Walk<'a> {
         &mut self,
         legacy: &DynamicMessage,
         candidate: &DynamicMessage,
-        at: Place,
+        at: &Place<'_>,
     ) {
         let Some(field) = legacy.descriptor().get_field_by_name("details") else {
             return;
         };
         let (one, other) = (legacy.get_field(&field), candidate.get_field(&field));
-        self.values(&field, &one, &other, &at);
+        self.values(&field.kind(), &one, &other, at);
     }
 
     /// Compares two messages of one type.
@@ -66,230 +86,273 @@ impl<'a> Walk<'a> {
         &mut self,
         legacy: &DynamicMessage,
         candidate: &DynamicMessage,
-        at: Place,
+        at: &Place<'_>,
     ) {
         if at.depth > MAX_DEPTH {
             if legacy == candidate {
                 return;
             }
             let reason = format!("deeper than {MAX_DEPTH}");
-            return self.find_plain(&at.path, Kind::Undecodable, [reason.clone(), reason]);
+            return self.find_plain(at, Kind::Undecodable, [reason.clone(), reason]);
         }
         if let (Some(one), Some(other)) =
             (unpack::field_mask(legacy), unpack::field_mask(candidate))
         {
             if one != other {
-                self.find_texts(&at, Kind::Value, [one.join(","), other.join(",")]);
+                self.find_texts(at, Kind::Value, [&one.join(","), &other.join(",")]);
             }
             return;
         }
-        if let (Some(one), Some(other)) = (
-            unpack::any(legacy, &self.pool),
-            unpack::any(candidate, &self.pool),
-        ) {
-            return self.packed(&one, &other, at);
+        if let (Some(one), Some(other)) = (self.unpack(legacy), self.unpack(candidate)) {
+            return self.packed(&one, &other, &at.packed());
         }
-        for field in legacy.descriptor().fields() {
-            let mut below = at.clone();
-            below.field(field.name());
-            below.redacted |= self.rules.capture_values && is_redacted(&field);
-            if !self.rule.ignores(&below.path) {
-                self.fields(&field, legacy, candidate, &at, &below);
+        let fields = [legacy.fields().peekable(), candidate.fields().peekable()];
+        for (field, values) in side_by_side(fields, FieldDescriptor::number) {
+            if values[0] == values[1] {
+                continue;
+            }
+            let mut below = at.field(field.name());
+            if !self.rule.ignores(&below) {
+                below.redacted |= self.rules.capture_values && is_redacted(&field);
+                self.field(&field, values, [legacy, candidate], at, &below);
             }
         }
-        self.unknown_fields(legacy, candidate, &at);
+        let extensions = [
+            legacy.extensions().peekable(),
+            candidate.extensions().peekable(),
+        ];
+        for (extension, values) in side_by_side(extensions, |extension| extension.number()) {
+            let mut below = at.field(extension.name());
+            if !self.rule.ignores(&below) {
+                below.redacted |=
+                    self.rules.capture_values && is_redact_option(&extension.options());
+                let empty = Value::default_value_for_extension(&extension);
+                let presence = extension.supports_presence();
+                self.either(&extension.kind(), values, presence, &empty, &below);
+            }
+        }
+        self.unknown_fields(legacy, candidate, at);
     }
 
     /// Compares two values of one field, both there; `place` is the field, or its element.
     pub(super) fn values(
         &mut self,
-        field: &FieldDescriptor,
+        kind: &FieldKind,
         one: &Value,
         other: &Value,
-        place: &Place,
+        place: &Place<'_>,
     ) {
-        self.values += 1;
-        if self.values > MAX_VALUES {
-            if self.values == MAX_VALUES + 1 {
-                let reason = format!("more than {MAX_VALUES} values");
-                self.find_plain("", Kind::Undecodable, [reason.clone(), reason]);
-            }
+        if one == other || !self.spend(1) {
             return;
         }
         match (one, other) {
-            (Value::Message(one), Value::Message(other)) => {
-                self.messages(one, other, place.clone())
+            (Value::Message(one), Value::Message(other)) => self.messages(one, other, place),
+            (Value::List(one), Value::List(other)) => self.lists(kind, one, other, place),
+            (Value::Map(one), Value::Map(other)) => self.maps(kind, one, other, place),
+            (Value::String(text), Value::String(other_text)) => {
+                let form = self.rule.normalizations(place);
+                if !form.is_some_and(|form| scalar::same_text(text, other_text, form)) {
+                    self.find(kind, Kind::Value, [Some(one), Some(other)], None, place);
+                }
             }
-            (Value::List(one), Value::List(other)) if one != other => {
-                self.lists(field, one, other, place);
-            }
-            (Value::List(_), Value::List(_)) => {}
-            (Value::Map(one), Value::Map(other)) => self.maps(field, one, other, place),
-            _ => match scalar::as_float(one).zip(scalar::as_float(other)) {
-                Some((a, b)) => {
-                    if let Floats::Differ(share) =
-                        scalar::floats(a, b, self.rule.tolerances(&place.path))
-                    {
-                        self.find(field, Kind::Value, [Some(one), Some(other)], share, place);
+            _ => {
+                let mut sufficient = None;
+                if let Some((a, b)) = scalar::as_float(one).zip(scalar::as_float(other)) {
+                    match scalar::floats(a, b, self.rule.tolerance(place)) {
+                        Floats::Equal => return,
+                        Floats::Differ(share) => sufficient = share,
                     }
                 }
-                None if one != other => {
-                    self.find(field, Kind::Value, [Some(one), Some(other)], None, place);
-                }
-                None => {}
-            },
+                self.find(
+                    kind,
+                    Kind::Value,
+                    [Some(one), Some(other)],
+                    sufficient,
+                    place,
+                );
+            }
         }
     }
 
     /// Records a value that only one side has.
     pub(super) fn find_one_sided(
         &mut self,
-        field: &FieldDescriptor,
-        legacy: Option<&Value>,
-        candidate: Option<&Value>,
-        place: &Place,
+        kind: &FieldKind,
+        values: [Option<&Value>; 2],
+        place: &Place<'_>,
     ) {
-        let kind = if legacy.is_some() {
-            Kind::Missing
-        } else {
-            Kind::Extra
+        let found = match values {
+            [Some(_), _] => Kind::Missing,
+            [None, _] => Kind::Extra,
         };
-        self.find(field, kind, [legacy, candidate], None, place);
+        self.find(kind, found, values, None, place);
     }
 
-    /// Records texts that come from no payload.
-    pub(super) fn find_plain(&mut self, path: &str, kind: Kind, values: [String; 2]) {
+    /// Records texts that come from no payload: counts, codes, names of types.
+    pub(super) fn find_plain(&mut self, place: &Place<'_>, kind: Kind, values: [String; 2]) {
+        let kind = self.call_kind.unwrap_or(kind);
+        self.findings.add(place.path(), kind, None, || values);
+    }
+
+    /// Records texts from payloads, shown only where values may be; nothing for an empty one.
+    pub(super) fn find_texts(&mut self, place: &Place<'_>, kind: Kind, values: [&str; 2]) {
+        let shows = self.shows(place);
+        let (kind, redaction) = (self.call_kind.unwrap_or(kind), self.redaction);
+        let render = |text: &str| match text {
+            "" => String::new(),
+            _ if shows => clip(text),
+            _ => redaction.hash(text.as_bytes()),
+        };
         self.findings
-            .plain(path, self.call_kind.unwrap_or(kind), values);
+            .add(place.path(), kind, None, || values.map(render));
     }
 
-    /// Hash of a whole list.
-    pub(super) fn hash_list(&self, list: &[Value], place: &Place) -> String {
-        format!(
-            "#{:016x}",
-            self.signature(&Value::List(list.to_vec()), place)
-        )
+    /// Records byte strings, always as hashes; nothing for an empty one.
+    pub(super) fn find_bytes(&mut self, place: &Place<'_>, kind: Kind, values: [&[u8]; 2]) {
+        let (kind, redaction) = (self.call_kind.unwrap_or(kind), self.redaction);
+        let hash = |bytes: &[u8]| match bytes {
+            [] => String::new(),
+            _ => redaction.hash(bytes),
+        };
+        self.findings
+            .add(place.path(), kind, None, || values.map(hash));
     }
 
-    fn fields(
+    /// Unpacks an `Any`; what is unpacked counts as looked at.
+    pub(super) fn unpack(&self, message: &DynamicMessage) -> Option<Packed> {
+        let packed = unpack::any(message, &self.pool)?;
+        if let Packed::Known(_, bytes) = &packed {
+            // A value takes some eight bytes.
+            self.spend(u32::try_from(bytes / 8).unwrap_or(u32::MAX));
+        }
+        Some(packed)
+    }
+
+    fn field(
         &mut self,
         field: &FieldDescriptor,
-        legacy: &DynamicMessage,
-        candidate: &DynamicMessage,
-        at: &Place,
-        below: &Place,
+        values: [Option<&Value>; 2],
+        messages: [&DynamicMessage; 2],
+        at: &Place<'_>,
+        below: &Place<'_>,
     ) {
-        if field.supports_presence() {
-            match (legacy.has_field(field), candidate.has_field(field)) {
-                (false, false) => return,
-                (true, true) => {}
-                (has, _) => {
-                    if let Some(oneof) = field.containing_oneof().filter(|o| !o.is_synthetic())
-                        && let [Some(one), Some(other)] =
-                            [legacy, candidate].map(|message| case(&oneof, message))
-                    {
-                        // Both have a case, so both fields come by here: report one of them.
-                        if has {
-                            let mut at = at.clone();
-                            at.field(oneof.name());
-                            self.find_plain(&at.path, Kind::Type, [one, other]);
-                        }
-                        return;
-                    }
-                    let values =
-                        [legacy, candidate].map(|m| m.has_field(field).then(|| m.get_field(field)));
-                    let [one, other] = values;
-                    return self.find_one_sided(field, one.as_deref(), other.as_deref(), below);
-                }
+        let oneof = field.containing_oneof().filter(|o| !o.is_synthetic());
+        if let (Some(oneof), [Some(_), None] | [None, Some(_)]) = (oneof, values)
+            && let [Some(one), Some(other)] = messages.map(|m| self.case(&oneof, m, at))
+        {
+            // Both have a case, so both fields come by here: report one of them.
+            let place = at.field(oneof.name());
+            if values[0].is_some() && !self.rule.ignores(&place) {
+                self.find_plain(&place, Kind::Type, [one, other]);
             }
+            return;
         }
-        self.values(
-            field,
-            &legacy.get_field(field),
-            &candidate.get_field(field),
-            below,
-        );
+        let empty = Value::default_value_for_field(field);
+        let presence = field.supports_presence();
+        self.either(&field.kind(), values, presence, &empty, below);
     }
 
-    fn packed(&mut self, one: &Packed, other: &Packed, mut at: Place) {
-        at.depth += 1;
-        let name = |packed: &Packed| match packed {
-            Packed::Known(message) => message.descriptor().full_name().to_owned(),
-            Packed::Opaque(name, _) => name.clone(),
-        };
-        if name(one) != name(other) {
-            return self.find_plain(&at.path, Kind::Type, [name(one), name(other)]);
+    /// Compares values that may be on one side only; without presence the default stands in.
+    fn either(
+        &mut self,
+        kind: &FieldKind,
+        values: [Option<&Value>; 2],
+        presence: bool,
+        empty: &Value,
+        place: &Place<'_>,
+    ) {
+        match values {
+            [Some(one), Some(other)] => self.values(kind, one, other, place),
+            [None, None] => {}
+            _ if presence => self.find_one_sided(kind, values, place),
+            [one, other] => self.values(kind, one.unwrap_or(empty), other.unwrap_or(empty), place),
+        }
+    }
+
+    /// The name of the case that a oneof has, if it is not ignored.
+    fn case(
+        &self,
+        oneof: &OneofDescriptor,
+        message: &DynamicMessage,
+        at: &Place<'_>,
+    ) -> Option<String> {
+        let field = oneof.fields().find(|field| message.has_field(field))?;
+        let ignored = self.rule.ignores(&at.field(field.name()));
+        (!ignored).then(|| field.name().to_owned())
+    }
+
+    fn packed(&mut self, one: &Packed, other: &Packed, at: &Place<'_>) {
+        if one.name() != other.name() {
+            return self.find_plain(at, Kind::Type, [one.name(), other.name()]);
         }
         match (one, other) {
-            (Packed::Known(one), Packed::Known(other)) => self.messages(one, other, at),
+            (Packed::Known(one, _), Packed::Known(other, _)) => self.messages(one, other, at),
             (Packed::Opaque(_, one), Packed::Opaque(_, other)) if one == other => {}
             (Packed::Opaque(_, one), Packed::Opaque(_, other)) => {
-                let kind = self.call_kind.unwrap_or(Kind::Value);
-                self.findings.bytes(&at.path, kind, [one, other]);
+                self.find_bytes(at, Kind::Value, [one, other]);
             }
             _ => {
                 let reason = |packed: &Packed| match packed {
-                    Packed::Known(_) => String::new(),
+                    Packed::Known(..) => String::new(),
                     Packed::Opaque(name, _) => format!("not a {name}"),
                 };
-                self.find_plain(&at.path, Kind::Undecodable, [reason(one), reason(other)]);
+                self.find_plain(at, Kind::Undecodable, [reason(one), reason(other)]);
             }
         }
     }
 
-    fn unknown_fields(&mut self, legacy: &DynamicMessage, candidate: &DynamicMessage, at: &Place) {
-        let of = |message: &DynamicMessage| {
-            let mut bytes = Vec::new();
-            message
-                .unknown_fields()
-                .for_each(|unknown| unknown.encode(&mut bytes));
-            bytes
-        };
-        let (one, other) = (of(legacy), of(candidate));
-        if one != other {
-            let kind = self.call_kind.unwrap_or(Kind::UnknownField);
-            self.findings.bytes(&at.path, kind, [&one, &other]);
+    /// Fields that the descriptors don't have stand under their numbers.
+    fn unknown_fields(
+        &mut self,
+        legacy: &DynamicMessage,
+        candidate: &DynamicMessage,
+        at: &Place<'_>,
+    ) {
+        let mut numbers: BTreeMap<u32, [Vec<u8>; 2]> = BTreeMap::new();
+        for (side, message) in [legacy, candidate].into_iter().enumerate() {
+            for unknown in message.unknown_fields() {
+                unknown.encode(&mut numbers.entry(unknown.number()).or_default()[side]);
+            }
+        }
+        for (number, [one, other]) in &numbers {
+            let number = number.to_string();
+            let place = at.field(&number);
+            if one != other && !self.rule.ignores(&place) {
+                self.find_bytes(&place, Kind::UnknownField, [one, other]);
+            }
         }
     }
 
-    fn find_texts(&mut self, place: &Place, kind: Kind, [one, other]: [String; 2]) {
-        let kind = self.call_kind.unwrap_or(kind);
-        if place.redacted {
-            self.findings
-                .bytes(&place.path, kind, [one.as_bytes(), other.as_bytes()]);
-        } else {
-            self.findings.text(&place.path, kind, [&one, &other]);
-        }
+    /// Whether values from payloads may be stored here.
+    fn shows(&self, place: &Place<'_>) -> bool {
+        self.rules.capture_values && !place.redacted && !self.rule.redacts(place)
     }
 
     fn find(
         &mut self,
-        field: &FieldDescriptor,
-        kind: Kind,
+        kind: &FieldKind,
+        found: Kind,
         values: [Option<&Value>; 2],
         sufficient_relative: Option<f64>,
-        place: &Place,
+        place: &Place<'_>,
     ) {
-        let shows = !place.redacted && self.findings.shows(&place.path);
-        let render = |value: &Value| {
-            // Not the signature of single values: that leaves out floats with a tolerance.
-            match scalar::show(value, &field.kind()) {
-                Some(text) if shows => crate::difference::clip(&text),
-                Some(text) => self.redaction.hash(text.as_bytes()),
-                None => format!("#{:016x}", self.signature(value, place)),
-            }
-        };
-        let values = values.map(|value| value.map(render).unwrap_or_default());
-        let kind = self.call_kind.unwrap_or(kind);
-        self.findings
-            .add(&place.path, kind, values, sufficient_relative);
+        // The findings are taken out, so that values can be rendered by the walk itself.
+        let mut findings = std::mem::take(&mut self.findings);
+        let found = self.call_kind.unwrap_or(found);
+        findings.add(place.path(), found, sufficient_relative, || {
+            let shows = self.shows(place);
+            let render = |value: &Value| {
+                // Not the signature of single values: that leaves out floats with a tolerance.
+                match scalar::show(value, kind) {
+                    Some(text) if shows => clip(&text),
+                    Some(text) => self.redaction.hash(text.as_bytes()),
+                    None => format!("#{:016x}", self.signature(value, place)),
+                }
+            };
+            values.map(|value| value.map(render).unwrap_or_default())
+        });
+        self.findings = findings;
     }
-}
-
-/// The name of the case that a oneof has.
-fn case(oneof: &OneofDescriptor, message: &DynamicMessage) -> Option<String> {
-    let field = oneof.fields().find(|field| message.has_field(field))?;
-    Some(field.name().to_owned())
 }
 
 /// Whether the field is marked `debug_redact`.
@@ -306,4 +369,22 @@ pub(super) fn is_redact_option(options: &DynamicMessage) -> bool {
         || options
             .unknown_fields()
             .any(|unknown| unknown.number() == DEBUG_REDACT)
+}
+
+/// The fields of two messages, both by rising number, each with the values that there are.
+fn side_by_side<'m, D, I: Iterator<Item = (D, &'m Value)>>(
+    mut sides: [std::iter::Peekable<I>; 2],
+    number: impl Fn(&D) -> u32,
+) -> impl Iterator<Item = (D, [Option<&'m Value>; 2])> {
+    std::iter::from_fn(move || {
+        let next = sides
+            .each_mut()
+            .map(|side| side.peek().map(|(descriptor, _)| number(descriptor)));
+        let first = next.iter().flatten().min().copied()?;
+        let [one, other] = sides
+            .each_mut()
+            .map(|side| side.next_if(|(descriptor, _)| number(descriptor) == first));
+        let values = [&one, &other].map(|side| side.as_ref().map(|(_, value)| *value));
+        Some((one.or(other)?.0, values))
+    })
 }

@@ -12,7 +12,6 @@ use super::{
 };
 use crate::error::{ManifestError, Position};
 use crate::raw::{self, RawManifest};
-use crate::rules::{CompareRules, Tolerance};
 use crate::words::{MethodPath, Percent};
 
 /// Most rules that a manifest may have.
@@ -213,47 +212,13 @@ impl Reader<'_> {
             let message = "acceptSideEffects needs a rule that names the method it is for";
             return Err(self.error(&at, message));
         }
+        let (compare, named_fields) = self.compare(raw.compare)?;
         Ok(Rule {
             targets,
             weight: raw.weight.map(|weight| weight.0),
             mirror,
-            compare: self.compare(raw.compare, &at)?,
-        })
-    }
-
-    fn compare(&self, raw: raw::RawCompare, at: &Location) -> Result<CompareRules, ManifestError> {
-        for name in &raw.trailers {
-            let secret = ["authorization", "cookie", "set-cookie"].contains(&name.as_str());
-            if secret || name.ends_with("-bin") {
-                let message = format!("trailer {name:?} is never compared: it may hold secrets");
-                return Err(self.error(at, message));
-            }
-        }
-        let mut tolerance = BTreeMap::new();
-        for (path, bound) in raw.tolerance {
-            let bound = Tolerance {
-                relative: bound.relative.unwrap_or(0.0),
-                absolute: bound.absolute.unwrap_or(0.0),
-            };
-            let valid = |x: f64| x.is_finite() && x >= 0.0;
-            if !valid(bound.relative) || !valid(bound.absolute) {
-                let message = format!("tolerance of {} must be finite and not negative", path.0);
-                return Err(self.error(at, message));
-            }
-            tolerance.insert(path.0, bound);
-        }
-        Ok(CompareRules {
-            ignore: raw.ignore.into_iter().map(|path| path.0).collect(),
-            tolerance,
-            unordered: raw.unordered.into_iter().map(|path| path.0).collect(),
-            keyed: raw
-                .keyed
-                .into_iter()
-                .map(|(path, keys)| (path.0, keys))
-                .collect(),
-            trailers: raw.trailers.into_iter().collect(),
-            redact: raw.redact.into_iter().map(|path| path.0).collect(),
-            capture_values: raw.capture_values,
+            compare,
+            named_fields,
         })
     }
 

@@ -124,7 +124,7 @@ fn what_cannot_be_decoded_or_is_not_known_says_so() {
     // Field 100, varint 1.
     assert_eq!(
         diff(&empty, &raw(b"\xa0\x06\x01", false)),
-        [" unknown_field"]
+        ["100 unknown_field"]
     );
     // 5,000 messages inside each other, as groups of the field `item`.
     let mut deep = Vec::new();

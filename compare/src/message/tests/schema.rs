@@ -11,7 +11,7 @@ use prost_types::{
 use crate::descriptors::{Descriptors, Method};
 
 /// The method `/t.S/Do`, which answers with `t.Answer`.
-pub(super) fn method() -> Method {
+pub(in crate::message) fn method() -> Method {
     let field = |name: &str, number: i32, label: Label, kind: Type, type_name: &str| {
         let mut field = FieldDescriptorProto {
             name: Some(name.to_owned()),
