@@ -113,3 +113,42 @@ fn a_weight_outside_or_without_a_reason_never_leaves_the_house() {
     assert_eq!(output.code, Some(2), "{}", output.stderr);
     assert!(output.stderr.contains("--why"), "{}", output.stderr);
 }
+
+#[test]
+fn a_rule_for_a_field_or_in_a_way_that_cannot_be_is_told_with_its_place() {
+    let (directory, file) = manifest(GOOD);
+    let set = directory.path().join("api.binpb");
+    std::fs::write(&set, cutover_proto::gazetteer::FILE_DESCRIPTOR_SET).unwrap();
+    let check = |compare: &str| {
+        let text = GOOD.replace(
+            "a.v1.A, method: Get",
+            "gazetteer.v1.GazetteerService, method: SearchPlaces",
+        );
+        let set = set.display();
+        let text = text.replace(
+            "  rules:",
+            &format!("  descriptors: {{ file: \"{set}\" }}\n  rules:"),
+        );
+        std::fs::write(&file, format!("{text}      compare: {compare}\n")).unwrap();
+        let output = cutover(["check", "--offline", "-f", file.to_str().unwrap()]);
+        let prefix = format!("{}:", file.display());
+        (output.code, output.stdout.replace(&prefix, "FILE:"))
+    };
+    let (code, told) = check("{ ignore: [search_id], keyed: { results: [place.id] } }");
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("all 2 that the rules name"), "{told}");
+    for (wrong, says) in [
+        ("{ ignore: [score] }", "FILE:11:27: ignore names score"),
+        ("{ ignore: [score] }", "did you mean results[].score?"),
+        (
+            "{ tolerance: { search_id: { relative: 1 } } }",
+            "FILE:11:31: tolerance does not fit",
+        ),
+        ("{ keyed: { results: [id] } }", "did you mean place.id?"),
+        ("{ normalize: { search_id: [upper] } }", "FILE:11:43"),
+    ] {
+        let (code, told) = check(wrong);
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains(says), "{told} lacks {says}");
+    }
+}

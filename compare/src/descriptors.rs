@@ -58,10 +58,28 @@ impl Descriptors {
         Ok(Self::from_pool(&pool))
     }
 
+    /// From descriptors that are together already.
+    #[must_use]
+    pub fn from_pool(pool: &DescriptorPool) -> Descriptors {
+        let services: Vec<_> = pool.services().collect();
+        let methods = services
+            .iter()
+            .flat_map(|service| service.methods().collect::<Vec<_>>())
+            .filter_map(|method| Method::new(&method))
+            .map(|method| (method.path.as_str().to_owned(), method))
+            .collect();
+        Descriptors { methods }
+    }
+
     /// The method with this path, `/package.Service/Method`.
     #[must_use]
     pub fn method(&self, path: &str) -> Option<&Method> {
         self.methods.get(path)
+    }
+
+    /// All methods, in no order.
+    pub fn methods(&self) -> impl Iterator<Item = &Method> {
+        self.methods.values()
     }
 
     /// The paths of all methods.
@@ -71,17 +89,6 @@ impl Descriptors {
             .values()
             .map(|method| method.path.clone())
             .collect()
-    }
-
-    fn from_pool(pool: &DescriptorPool) -> Descriptors {
-        let services: Vec<_> = pool.services().collect();
-        let methods = services
-            .iter()
-            .flat_map(|service| service.methods().collect::<Vec<_>>())
-            .filter_map(|method| Method::new(&method))
-            .map(|method| (method.path.as_str().to_owned(), method))
-            .collect();
-        Descriptors { methods }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod descriptors;
 mod difference;
+mod fields;
 mod histogram;
 mod message;
 
@@ -14,6 +15,7 @@ pub mod trace;
 pub use descriptors::{DescriptorError, Descriptors, Method, SideEffects};
 pub use difference::{Comparison, Difference, Kind, MAX_DIFFERENCES, Misfit, Redaction};
 pub use evidence::{CallCell, GateAnswer, MethodEvidence, PairCell, Verdict, VerdictKind, judge};
+pub use fields::check_fields;
 pub use histogram::Histogram;
 pub use message::{Cleared, clear_redacted, compare};
 pub use observation::{Message, Observation, is_failure};

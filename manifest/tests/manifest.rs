@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cutover_manifest::{
-    Arm, Event, Manifest, ManifestError, MethodPath, MirrorSideEffects, RampScope, Target, Weight,
+    Arm, Event, Manifest, ManifestError, MethodPath, MirrorSideEffects, Normalization, RampScope,
+    Target, Weight,
 };
 
 const WHOLE: &str = r#"
@@ -196,4 +197,65 @@ fn refuses_to_tell_over_what_it_does_not_speak() {
         "{ url: \"http://a\" }, { url: \"http://a\" }",
         "join their events",
     );
+}
+
+#[test]
+fn reads_compare_rules_with_the_places_of_the_fields_they_name() {
+    let compare = "{ ignore: [search_id], keyed: { results: [place.id] }, normalize: { name: [trim, case] } }";
+    let text = WHOLE.replace(
+        "weight: 0\n",
+        &format!("weight: 0\n    compare: {compare}\n"),
+    );
+    let rule = &parse(&text).unwrap().rules[1];
+    let named: Vec<_> = rule
+        .named_fields
+        .iter()
+        .map(|n| {
+            (
+                n.key.as_str(),
+                n.path.as_str(),
+                n.position.line,
+                n.position.column,
+            )
+        })
+        .collect();
+    let expected = [
+        ("ignore", "search_id", 16, 25),
+        ("keyed", "results", 16, 46),
+        ("normalize", "name", 16, 82),
+    ];
+    assert_eq!(named, expected);
+    let forms = rule.compare.normalize.values().next().unwrap();
+    assert_eq!(
+        forms.iter().copied().collect::<Vec<_>>(),
+        [Normalization::Trim, Normalization::Case]
+    );
+    for (wrong, says) in [
+        (
+            "{ keyed: { results: [] } }",
+            ":16:25: keyed results needs at least one key field",
+        ),
+        (
+            "{ normalize: { name: [] } }",
+            ":16:29: normalize name needs trim, case or both",
+        ),
+        ("{ normalize: { name: [upper] } }", ":16:"),
+        (
+            "{ tolerance: { a: { relative: -1 } } }",
+            ":16:29: tolerance of a must be finite",
+        ),
+        (
+            "{ trailers: [cookie] }",
+            ":16:27: trailer \"cookie\" is never compared",
+        ),
+        (
+            "{ ignore: [a, a..b] }",
+            ":16:28: \"a..b\" is not a field path",
+        ),
+    ] {
+        let error = parse(&text.replace(compare, wrong))
+            .expect_err(wrong)
+            .to_string();
+        assert!(error.contains(says), "{error} lacks {says}");
+    }
 }

@@ -3,11 +3,12 @@
 mod call;
 mod clear;
 mod properties;
+mod proto2;
 pub(super) mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cutover_manifest::{FieldPath, Tolerance};
+use cutover_manifest::{FieldPath, Normalization, Tolerance};
 use prost::Message as _;
 use prost_reflect::{MapKey, Value};
 
@@ -405,4 +406,105 @@ fn nesting_beyond_the_bound_is_reported_and_does_no_harm() {
         ["item[].any undecodable"]
     );
     assert!(exact(&list(&one), &list(&one)).is_empty());
+}
+
+#[test]
+fn rules_hold_for_the_form_of_texts_wherever_they_are() {
+    let method = method();
+    let normalize = |path: &str| CompareRules {
+        normalize: [(
+            FieldPath::parse(path).unwrap(),
+            [Normalization::Case, Normalization::Trim].into(),
+        )]
+        .into(),
+        ..CompareRules::default()
+    };
+    let name = |name: &str| [("name", text(name))];
+    let items = |names: &[&str]| {
+        let item = |n: &&str| Value::Message(answer(&method, &name(n)));
+        [("item", Value::List(names.iter().map(item).collect()))]
+    };
+    let rules = normalize("name");
+    assert!(diff(&rules, &name(" Straße"), &name("STRASSE ")).is_empty());
+    assert_eq!(diff(&rules, &name("a"), &name("b")), ["name value"]);
+    assert_eq!(exact(&name("a"), &name("A")), ["name value"]);
+    assert_eq!(
+        diff(&rules, &items(&["a"]), &items(&["A"])),
+        ["item[].name value"]
+    );
+    let mut rules = normalize("item");
+    assert!(diff(&rules, &items(&["a", "b"]), &items(&["A", "B"])).is_empty());
+    assert_eq!(
+        diff(&rules, &items(&["a", "b"]), &items(&["B", "A"])),
+        ["item order"]
+    );
+    rules.unordered = paths(["item"]);
+    assert!(diff(&rules, &items(&["a", "b"]), &items(&["B", "A"])).is_empty());
+}
+
+#[test]
+fn an_unordered_list_of_floats_is_matched_within_its_tolerance() {
+    let list = |values: &[f64]| {
+        let values = values.iter().map(|value| Value::F64(*value));
+        [("sample", Value::List(values.collect()))]
+    };
+    let tolerance = Tolerance {
+        relative: 0.0,
+        absolute: 0.1,
+    };
+    let rules = CompareRules {
+        tolerance: [(FieldPath::parse("sample").unwrap(), tolerance)].into(),
+        unordered: paths(["sample"]),
+        ..CompareRules::default()
+    };
+    assert!(
+        diff(
+            &rules,
+            &list(&[-1.0, 2.0, 1.0]),
+            &list(&[2.05, 0.95, -1.05])
+        )
+        .is_empty()
+    );
+    let found = diff(&rules, &list(&[1.0, 2.0]), &list(&[2.05, 0.5]));
+    assert_eq!(found, ["sample[] value"]);
+}
+
+#[test]
+fn an_ignored_case_of_a_oneof_counts_as_unset_on_either_side() {
+    let (number, words) = ([("number", Value::I32(1))], [("text", text("a"))]);
+    let ignore = |path| CompareRules {
+        ignore: paths([path]),
+        ..CompareRules::default()
+    };
+    assert_eq!(diff(&ignore("number"), &number, &words), ["text extra"]);
+    assert_eq!(diff(&ignore("number"), &words, &number), ["text missing"]);
+    assert_eq!(diff(&ignore("text"), &number, &words), ["number missing"]);
+    assert!(diff(&ignore("choice"), &number, &words).is_empty());
+}
+
+#[test]
+fn a_field_that_the_descriptors_do_not_have_stands_under_its_number() {
+    let method = method();
+    let raw = |bytes: &'static [u8]| Observation {
+        messages: vec![Message {
+            compressed: false,
+            bytes: bytes::Bytes::from_static(bytes),
+        }],
+        ..Observation::default()
+    };
+    // Field 100 with 1 and 2; and the same in an `item`.
+    let (one, other) = (raw(b"\xa0\x06\x01"), raw(b"\xa0\x06\x02"));
+    let (in_one, in_other) = (raw(b"\x2a\x03\xa0\x06\x01"), raw(b"\x2a\x03\xa0\x06\x02"));
+    let diff = |ignored: &[&str], one: &Observation, other: &Observation| {
+        let ignore = ignored.iter().map(|path| FieldPath::parse(path).unwrap());
+        let rules = CompareRules {
+            ignore: ignore.collect(),
+            ..CompareRules::default()
+        };
+        words(&compare(&method, &rules, one, other, &redaction()))
+    };
+    assert_eq!(diff(&[], &one, &other), ["100 unknown_field"]);
+    assert_eq!(diff(&[], &in_one, &in_other), ["item[].100 unknown_field"]);
+    assert!(diff(&["100"], &one, &other).is_empty());
+    assert!(diff(&["item[].100"], &in_one, &in_other).is_empty());
 }

@@ -177,3 +177,82 @@ fn gzip_against_plain_is_no_difference() {
         .mismatched()
     );
 }
+
+#[test]
+fn what_is_beyond_a_bound_is_said_with_the_arm() {
+    use std::io::Write;
+    let method = method();
+    let raw = |bytes: Vec<u8>, compressed: bool| {
+        let bytes = bytes.into();
+        Observation {
+            messages: vec![Message { compressed, bytes }],
+            encoding: Some("gzip".to_owned()),
+            ..Observation::default()
+        }
+    };
+    let good = raw(
+        answer(&method, &[("id", Value::I64(1))]).encode_to_vec(),
+        false,
+    );
+    let check = |bad: &Observation, reason: &str| {
+        let compare =
+            |one, other| compare(&method, &CompareRules::default(), one, other, &redaction());
+        let found = compare(&good, bad);
+        assert_eq!(words(&found), [" undecodable"]);
+        let difference = &found.differences[0];
+        assert_eq!(difference.legacy, "");
+        assert!(difference.candidate.contains(reason), "{difference:?}");
+        let found = compare(bad, &good);
+        assert_eq!(found.differences[0].candidate, "");
+        assert!(found.differences[0].legacy.contains(reason), "{found:?}");
+        // One arm alone says nothing about the descriptors.
+        assert_eq!(found.misfit, None);
+    };
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&vec![0; 20 << 20]).unwrap();
+    check(&raw(encoder.finish().unwrap(), true), "larger than");
+    // Ten thousand groups, each inside the one before.
+    check(&raw(vec![0x0b; 10_000], false), "");
+    let groups = [[0xa3, 0x06].repeat(10_000), [0xa4, 0x06].repeat(10_000)].concat();
+    check(&raw(groups, false), "recursion limit");
+}
+
+#[test]
+fn descriptors_that_fit_neither_arm_are_told_apart_from_a_wrong_candidate() {
+    let method = method();
+    let misfit = |one: &'static [u8], other: &'static [u8]| {
+        let [one, other] = [one, other].map(|bytes| Observation {
+            messages: vec![Message {
+                compressed: false,
+                bytes: Bytes::from_static(bytes),
+            }],
+            ..Observation::default()
+        });
+        compare(
+            &method,
+            &CompareRules::default(),
+            &one,
+            &other,
+            &redaction(),
+        )
+        .misfit
+    };
+    // Field 1 is a number: here it has 4 bytes, and then a text.
+    assert_eq!(misfit(b"\x0d1234", b"\x0a\x01a"), Some(Misfit::Undecodable));
+    assert_eq!(misfit(b"\x08\x01", b"\x0a\x01a"), None);
+    // Fields 100 and 101, which no descriptor has, beside field 1.
+    let (one, other) = (
+        b"\xa0\x06\x01\xa8\x06\x01\x08\x01",
+        b"\xa0\x06\x02\xa8\x06\x01\x08\x01",
+    );
+    assert_eq!(misfit(one, other), Some(Misfit::UnknownFields));
+    assert_eq!(misfit(one, b"\xa0\x06\x02\x08\x01"), None);
+    // More is known than unknown, though only the unknown differs.
+    assert_eq!(
+        misfit(
+            b"\xa0\x06\x01\x08\x01\x20\x01",
+            b"\xa0\x06\x02\x08\x01\x20\x01"
+        ),
+        None
+    );
+}
