@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use cutover_manifest::{CompareKey, FieldPath, Manifest, ManifestError, NamedField, Rule, Target};
+use cutover_manifest::{CompareKey, Manifest, ManifestError, NamedField, Rule, Target};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use crate::descriptors::Method;
