@@ -16,8 +16,8 @@ export GAZETTEER_DATABASE  := $(CURDIR)/$(DATABASE)
 export PROPTEST_RNG_SEED   ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python check bench bench-peers hazards fuzz build venv database \
-        stubs fmt clean
+.PHONY: help demo test test-rust test-python check bench bench-peers hazards conformance fuzz build \
+        venv database stubs fmt clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ bench-peers: build ## Measure the proxy beside HAProxy, nginx and Envoy (ARGS=--
 
 hazards: build $(DATABASE) ## Show after how many calls each porting hazard is caught
 	$(VENV)/bin/python tests/hazards/run.py
+
+conformance: build ## Run h2spec against the wire engine and the proxy (wants Go)
+	$(VENV)/bin/python wire/conformance.py
 
 fuzz: ## Fuzz the wire engine, FUZZ_SECONDS for each target
 	$(PYTHON) wire/fuzz/run.py --seconds $(FUZZ_SECONDS)
