@@ -93,6 +93,17 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_window_is_given_back_whole() {
+        let mut window = ReceiveWindow::new(MAX_WINDOW);
+        assert_eq!(window.take(MAX_WINDOW), Ok(()));
+        assert_eq!(window.take(1), Err(Rule::WindowExceeded));
+        assert_eq!(window.release(MAX_WINDOW, MAX_WINDOW), Some(MAX_WINDOW));
+        // More than was taken never makes a window that the peer could not bear.
+        assert_eq!(window.release(MAX_WINDOW, MAX_WINDOW), None);
+        assert_eq!(window.take(MAX_WINDOW), Ok(()));
+    }
+
+    #[test]
     fn credit_is_announced_by_halves() {
         let mut window = ReceiveWindow::new(100);
         assert_eq!(window.take(100), Ok(()));

@@ -4,6 +4,7 @@
 use super::{Acknowledged, Connection, Notice, Role};
 use crate::error::{Breach, ErrorCode, Rule};
 use crate::event::Cause;
+use crate::frame::settings::Settings;
 use crate::frame::{ACK, FrameKind, Head, be_u32, padding};
 use crate::stream::Phase;
 
@@ -26,7 +27,9 @@ impl Connection {
         }
         let before = self.peer.stream_window;
         self.peer.apply(payload, self.role == Role::Server)?;
-        self.encoder.allow(self.peer.header_table_bytes as usize);
+        for bytes in Settings::table_sizes(payload) {
+            self.encoder.allow(bytes as usize);
+        }
         let more = i64::from(self.peer.stream_window).saturating_sub(i64::from(before));
         if more != 0 {
             for (key, stream) in self.streams.iter_mut() {

@@ -123,8 +123,9 @@ impl Connection {
             None if self.is_idle(id) => Err(Rule::StreamId.into()),
             None => match self.streams.fate(id) {
                 Fate::Reset => Ok(None),
-                Fate::Ended => Err(Rule::StreamClosed.into()),
-                Fate::Forgotten => Err(Breach::Stream(Rule::StreamClosed)),
+                Fate::Ended if self.role == Role::Server => Err(Rule::StreamClosed.into()),
+                // A mistake on one stream need not end a server's answers on all others.
+                Fate::Ended | Fate::Forgotten => Err(Breach::Stream(Rule::StreamClosed)),
             },
         }
     }

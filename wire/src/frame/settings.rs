@@ -40,7 +40,8 @@ impl Default for Settings {
 
 impl Settings {
     /// Takes over what the payload of a SETTINGS frame says. Of a value given twice the last
-    /// counts, so a frame costs one pass over the streams at most. `push_allowed`: the sender is a
+    /// counts (but see [`Settings::table_sizes`]), so a frame costs one pass over the streams at
+    /// most. `push_allowed`: the sender is a
     /// client, and so may speak of pushes.
     pub(crate) fn apply(&mut self, payload: &[u8], push_allowed: bool) -> Result<(), Breach> {
         let (entries, rest) = payload.as_chunks::<6>();
@@ -68,6 +69,16 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// Every table size that a payload names, in order: an encoder must answer for the smallest, not
+    /// only for the last (RFC 7541 section 4.2).
+    pub(crate) fn table_sizes(payload: &[u8]) -> impl Iterator<Item = u32> {
+        let (entries, _) = payload.as_chunks::<6>();
+        entries.iter().filter_map(|&[n0, n1, v0, v1, v2, v3]| {
+            let is_size = u16::from_be_bytes([n0, n1]) == HEADER_TABLE_SIZE;
+            is_size.then_some(u32::from_be_bytes([v0, v1, v2, v3]))
+        })
     }
 
     /// The payload that tells a peer of these settings; what is at its default is left out.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use cutover_wire::{Connection, End, Event, FieldRef, Limits};
 use proptest::prelude::*;
 
+use crate::differential_client::answers;
 use crate::frames::Frames;
 
 /// All events of an end that is fed these pieces, and the error that ended it.
@@ -38,6 +39,16 @@ fn server() -> Connection {
     Connection::server(Limits::default())
 }
 
+/// A client that has opened streams 1, 3, 5 and 7.
+fn client() -> Connection {
+    let mut client = Connection::client(Limits::default());
+    for method in [b"POST", b"POST", b"HEAD", b"POST"] {
+        let head = [FieldRef::new(b":method", method)];
+        client.open(head, End::More).unwrap();
+    }
+    client
+}
+
 /// A conversation that has everything in it.
 pub(crate) fn conversation() -> Vec<u8> {
     let mut frames = Frames::greeting();
@@ -56,16 +67,25 @@ pub(crate) fn conversation() -> Vec<u8> {
     frames.bytes
 }
 
-#[test]
-fn a_cut_at_every_byte_gives_the_same_events() {
-    let whole = conversation();
-    let expected = events(server(), [&whole[..]]);
-    assert_eq!(expected.len(), 10, "{expected:#?}");
+#[track_caller]
+fn check_every_cut(end: fn() -> Connection, whole: &[u8], count: usize) {
+    let expected = events(end(), [whole]);
+    assert_eq!(expected.len(), count, "{expected:#?}");
     for cut in 0..=whole.len() {
         let (first, rest) = whole.split_at(cut);
-        assert_eq!(events(server(), [first, rest]), expected, "cut at {cut}");
+        assert_eq!(events(end(), [first, rest]), expected, "cut at {cut}");
     }
-    assert_eq!(events(server(), whole.chunks(1)), expected);
+    assert_eq!(events(end(), whole.chunks(1)), expected);
+}
+
+#[test]
+fn a_cut_at_every_byte_gives_a_server_the_same_events() {
+    check_every_cut(server, &conversation(), 10);
+}
+
+#[test]
+fn a_cut_at_every_byte_gives_a_client_the_same_events() {
+    check_every_cut(client, &answers(), 12);
 }
 
 /// `bytes` cut at the given places.
@@ -90,14 +110,18 @@ proptest! {
     fn mutated_bytes_give_the_same_events_however_they_are_cut(
         mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        is_client in any::<bool>(),
     ) {
-        let mut bytes = conversation();
+        let (end, mut bytes): (fn() -> Connection, _) = match is_client {
+            false => (server, conversation()),
+            true => (client, answers()),
+        };
         for (place, byte) in mutations {
             let place = place.index(bytes.len());
             bytes[place] = byte;
         }
-        let expected = events(server(), [&bytes[..]]);
-        prop_assert_eq!(events(server(), pieces(&bytes, &cuts)), expected);
+        let expected = events(end(), [&bytes[..]]);
+        prop_assert_eq!(events(end(), pieces(&bytes, &cuts)), expected);
     }
 
     #[test]
@@ -106,14 +130,10 @@ proptest! {
             (0u8..12, any::<u8>(), 0u32..9, prop::collection::vec(any::<u8>(), 0..60)),
             0..40,
         ),
-        client in any::<bool>(),
+        is_client in any::<bool>(),
     ) {
-        let (end, mut bytes) = if client {
-            let mut end = Connection::client(Limits::default());
-            for _ in 0..3 {
-                end.open([FieldRef::new(b":method", b"GET")], End::More).unwrap();
-            }
-            (end, Frames::settings())
+        let (end, mut bytes) = if is_client {
+            (client(), Frames::settings())
         } else {
             (server(), Frames::greeting())
         };

@@ -24,40 +24,50 @@ use crate::frames::Frames;
 
 /// What an engine made of the bytes.
 #[derive(Debug, Default)]
-struct Reading {
+pub(crate) struct Reading {
     /// The connection error, in words.
-    broken: Option<String>,
-    rule: Option<Rule>,
+    pub(crate) broken: Option<String>,
+    pub(crate) rule: Option<Rule>,
     /// Something was found wrong that ends no connection, or could not be judged yet.
-    lenient: bool,
-    /// The requests that came to their end, by stream.
-    requests: BTreeMap<u32, Request>,
+    pub(crate) lenient: bool,
+    /// The requests or responses that came to their end, by stream.
+    pub(crate) messages: BTreeMap<u32, Message>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Request {
-    path: String,
+pub(crate) struct Message {
+    /// The path or the status.
+    pub(crate) head: String,
     /// Regular fields, sorted: `h2` keeps no order between names.
-    fields: Vec<(String, Vec<u8>)>,
-    body: Vec<u8>,
-    trailers: Vec<(String, Vec<u8>)>,
+    pub(crate) fields: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Vec<(String, Vec<u8>)>,
+}
+
+impl Reading {
+    /// Values with control characters are for both to judge as they like.
+    pub(crate) fn note_odd_values(&mut self, event: &Event<'_>) {
+        if let Event::Headers { headers, .. }
+        | Event::Trailers { headers, .. }
+        | Event::Interim { headers, .. } = event
+        {
+            let mut values = headers.iter().flat_map(|field| field.value);
+            self.lenient |= values.any(u8::is_ascii_control);
+        }
+    }
 }
 
 fn ours(bytes: &[u8]) -> Reading {
     let mut server = Connection::server(Limits::default());
     let mut reading = Reading::default();
-    let mut open: BTreeMap<u32, Request> = BTreeMap::new();
+    let mut open: BTreeMap<u32, Message> = BTreeMap::new();
     server.receive(Bytes::copy_from_slice(bytes));
     loop {
         let event = match server.poll_event() {
             Ok(Some(event)) => event,
             Ok(None) => {
                 let written = server.output().contiguous().unwrap();
-                reading.lenient |= frames(written)
-                    .0
-                    .iter()
-                    .any(|(kind, _)| *kind == RST_STREAM);
-                reading.lenient |= ends_early(bytes);
+                reading.lenient |= whole_frames(written).resets || ends_early(&bytes[24..]);
                 return reading;
             }
             Err(error) => {
@@ -66,10 +76,7 @@ fn ours(bytes: &[u8]) -> Reading {
                 return reading;
             }
         };
-        if let Event::Headers { headers, .. } | Event::Trailers { headers, .. } = &event {
-            let mut values = headers.iter().flat_map(|field| field.value);
-            reading.lenient |= values.any(u8::is_ascii_control);
-        }
+        reading.note_odd_values(&event);
         let ended = match event {
             Event::Headers {
                 stream,
@@ -79,8 +86,8 @@ fn ours(bytes: &[u8]) -> Reading {
                 let path = String::from_utf8_lossy(headers.path().unwrap_or_default()).into();
                 open.insert(
                     stream.id,
-                    Request {
-                        path,
+                    Message {
+                        head: path,
                         fields: sorted(headers),
                         ..Default::default()
                     },
@@ -106,7 +113,7 @@ fn ours(bytes: &[u8]) -> Reading {
             _ => None,
         };
         if let Some((id, End::Last)) = ended {
-            reading.requests.insert(id, open.remove(&id).unwrap());
+            reading.messages.insert(id, open.remove(&id).unwrap());
         }
     }
 }
@@ -116,34 +123,45 @@ const RST_STREAM: u8 = 3;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// The kinds and flags of the whole frames in `bytes`, and how many bytes follow them.
-fn frames(bytes: &[u8]) -> (Vec<(u8, u8)>, usize) {
+/// What is of interest in bytes that an end wrote, or was given.
+#[derive(Debug, Default)]
+pub(crate) struct WholeFrames {
+    /// HEADERS frames.
+    pub(crate) headers: usize,
+    /// Whether there is an RST_STREAM.
+    pub(crate) resets: bool,
+    /// Whether the last header block goes on.
+    block_is_open: bool,
+    /// Bytes behind the last whole frame.
+    rest: usize,
+}
+
+pub(crate) fn whole_frames(bytes: &[u8]) -> WholeFrames {
+    let mut found = WholeFrames::default();
     let mut rest = bytes;
-    let mut frames = Vec::new();
     while let Some([l0, l1, l2, kind, flags, ..]) = rest.first_chunk::<9>() {
         let length = u32::from_be_bytes([0, *l0, *l1, *l2]) as usize;
         let Some(next) = rest.get(9 + length..) else {
             break;
         };
-        frames.push((*kind, *flags));
+        found.headers += usize::from(*kind == HEADERS);
+        found.resets |= *kind == RST_STREAM;
+        if matches!(*kind, HEADERS | CONTINUATION) {
+            found.block_is_open = flags & END_HEADERS == 0;
+        }
         rest = next;
     }
-    (frames, rest.len())
+    found.rest = rest.len();
+    found
 }
 
-/// Whether the bytes end before a header block or a frame's head does.
-fn ends_early(bytes: &[u8]) -> bool {
-    let (frames, rest) = frames(&bytes[24..]);
-    let mut blocks = frames
-        .iter()
-        .filter(|(kind, _)| matches!(*kind, HEADERS | CONTINUATION));
-    let open = blocks
-        .next_back()
-        .is_some_and(|(_, flags)| flags & END_HEADERS == 0);
-    open || (1..9).contains(&rest)
+/// Whether the frames in these bytes end before a header block or a frame's head does.
+pub(crate) fn ends_early(bytes: &[u8]) -> bool {
+    let found = whole_frames(bytes);
+    found.block_is_open || (1..9).contains(&found.rest)
 }
 
-fn sorted(headers: &cutover_wire::HeaderList) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn sorted(headers: &cutover_wire::HeaderList) -> Vec<(String, Vec<u8>)> {
     let mut fields: Vec<_> = headers
         .iter()
         .filter(|field| !field.is_pseudo())
@@ -191,8 +209,8 @@ async fn theirs(bytes: &[u8]) -> Reading {
     for (request, respond) in requests {
         let id = respond.stream_id().as_u32();
         let (parts, mut stream) = request.into_parts();
-        let mut whole = Request {
-            path: parts
+        let mut whole = Message {
+            head: parts
                 .uri
                 .path_and_query()
                 .map_or_else(String::new, ToString::to_string),
@@ -212,13 +230,13 @@ async fn theirs(bytes: &[u8]) -> Reading {
             Ok::<_, h2::Error>(whole)
         };
         if let Ok(whole) = body.await {
-            reading.requests.insert(id, whole);
+            reading.messages.insert(id, whole);
         }
     }
     reading
 }
 
-fn sorted_map(headers: &http::HeaderMap) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn sorted_map(headers: &http::HeaderMap) -> Vec<(String, Vec<u8>)> {
     let mut fields: Vec<_> = headers
         .iter()
         .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
@@ -251,8 +269,8 @@ fn compare(bytes: &[u8]) {
         (None, Some(_)) => assert!(ours.lenient, "{ours:?} {theirs:?}"),
         _ => {}
     }
-    for (id, request) in &ours.requests {
-        if let Some(other) = theirs.requests.get(id) {
+    for (id, request) in &ours.messages {
+        if let Some(other) = theirs.messages.get(id) {
             assert_eq!(request, other, "stream {id}");
         }
     }
@@ -263,7 +281,7 @@ fn an_unchanged_conversation_reads_the_same() {
     let bytes = conversation();
     compare(&bytes);
     assert_eq!(
-        ours(&bytes).requests.keys().copied().collect::<Vec<_>>(),
+        ours(&bytes).messages.keys().copied().collect::<Vec<_>>(),
         [1, 5, 7]
     );
 }

@@ -41,16 +41,36 @@ impl Frames {
 
     /// The same in one HEADERS and as many CONTINUATION frames as it takes.
     pub(crate) fn request_in_pieces(&mut self, stream: u32, more: &[(&str, &str)], piece: usize) {
-        let block = request_block(more);
+        self.block_in_pieces(stream, &request_block(more), piece);
+    }
+
+    /// A response's headers.
+    pub(crate) fn fields(&mut self, stream: u32, flags: u8, status: &str, more: &[(&str, &str)]) {
+        self.frame(
+            1,
+            flags | END_HEADERS,
+            stream,
+            &response_block(status, more),
+        );
+    }
+
+    /// The same in pieces.
+    pub(crate) fn fields_in_pieces(
+        &mut self,
+        stream: u32,
+        status: &str,
+        more: &[(&str, &str)],
+        piece: usize,
+    ) {
+        self.block_in_pieces(stream, &response_block(status, more), piece);
+    }
+
+    fn block_in_pieces(&mut self, stream: u32, block: &[u8], piece: usize) {
         let last = block.len().div_ceil(piece) - 1;
         for (count, part) in block.chunks(piece).enumerate() {
             let kind = if count == 0 { 1 } else { 9 };
-            self.frame(
-                kind,
-                if count == last { END_HEADERS } else { 0 },
-                stream,
-                part,
-            );
+            let flags = if count == last { END_HEADERS } else { 0 };
+            self.frame(kind, flags, stream, part);
         }
     }
 
@@ -76,6 +96,11 @@ impl Frames {
 fn request_block(more: &[(&str, &str)]) -> Vec<u8> {
     // POST, http, and a path that enters the table.
     [&[0x83, 0x86, 0x44, 4][..], b"/s/m", &block(more)].concat()
+}
+
+fn response_block(status: &str, more: &[(&str, &str)]) -> Vec<u8> {
+    // Name 8 of the static table; not indexed.
+    [&[0x08, 3], status.as_bytes(), &block(more)].concat()
 }
 
 fn block(fields: &[(&str, &str)]) -> Vec<u8> {

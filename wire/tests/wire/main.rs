@@ -4,7 +4,9 @@
 
 mod cuts;
 mod differential;
+mod differential_client;
 mod drive;
 mod frames;
+mod hpack_peers;
 mod peer_client;
 mod peer_server;

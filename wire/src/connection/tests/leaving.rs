@@ -116,3 +116,54 @@ fn what_comes_for_streams_that_we_reset_is_passed_over() {
     let input = bench.headers(3, END_STREAM, &[(":status", "200"), ("x-a", "1")]);
     assert_eq!(bench.feed(&input), ["3 headers [:status: 200, x-a: 1] end"]);
 }
+
+#[test]
+fn a_stream_that_comes_too_late_still_moves_the_header_table() {
+    let mut bench = Bench::server(Limits::default());
+    let known = [("x-a", "1")];
+    let input = bench.headers(1, 0, &[&REQUEST[..], &known].concat());
+    bench.feed(&input);
+    bench.end.leave_now(ErrorCode::NO_ERROR);
+    bench.written();
+    // The encoder puts what it sees for the second time into the table.
+    let late = bench.headers(3, END_STREAM, &[&REQUEST[..], &known].concat());
+    bench.check_reset(&late, 3, Rule::GoingAway);
+    let input = bench.headers(1, END_STREAM, &known);
+    assert_eq!(input.len(), HEAD_BYTES + 1, "an index");
+    assert_eq!(bench.feed(&input), ["1 trailers [x-a: 1]"]);
+}
+
+#[test]
+fn what_was_queued_for_an_unprocessed_stream_is_dropped() {
+    let mut bench = Bench::client(Limits::default());
+    let key = bench.open(End::More);
+    let sent = bench
+        .end
+        .send_data(key, Bytes::from(vec![0; 100_000]), End::Last);
+    assert_eq!(sent, Ok(65_535));
+    bench.written();
+    let input = [
+        window_update(0, 100_000),
+        go_away(0, ErrorCode::NO_ERROR),
+        window_update(1, 100_000),
+    ]
+    .concat();
+    let expected = ["1 reset REFUSED_STREAM Unprocessed", "go away 0 NO_ERROR"];
+    assert_eq!(bench.feed(&input), expected);
+    assert!(bench.written().is_empty());
+    assert!(bench.end.is_finished());
+}
+
+#[test]
+fn a_client_that_leaves_gets_its_answers() {
+    let mut bench = Bench::server(Limits::default());
+    let mut input = bench.headers(1, END_STREAM, &REQUEST);
+    input.extend(go_away(0, ErrorCode::NO_ERROR));
+    assert_eq!(bench.feed(&input).len(), 2);
+    assert!(bench.end.is_leaving() && !bench.end.is_finished());
+    let key = bench.key(1);
+    let answer = bench.end.send_headers(key, fields(&RESPONSE), End::Last);
+    assert_eq!(answer, Ok(()));
+    bench.written();
+    assert!(bench.end.is_finished());
+}

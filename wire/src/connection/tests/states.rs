@@ -230,6 +230,21 @@ fn closed_streams_have_no_frames() {
 }
 
 #[test]
+fn an_answer_after_its_end_costs_no_other_answer() {
+    let mut bench = Bench::client(Limits::default());
+    bench.open(End::Last);
+    bench.open(End::Last);
+    bench.feed(&reset(1, ErrorCode::INTERNAL_ERROR));
+    let input = bench.headers(1, END_STREAM, &[(":status", "200"), ("x-a", "1")]);
+    bench.check_reset(&input, 1, Rule::StreamClosed);
+    // The header table went on.
+    let input = bench.headers(3, END_STREAM, &[(":status", "200"), ("x-a", "1")]);
+    let input = [input, bench.headers(3, END_STREAM, &RESPONSE)].concat();
+    assert_eq!(bench.feed(&input), ["3 headers [:status: 200, x-a: 1] end"]);
+    assert_eq!(bench.written(), ["RST_STREAM on 3: STREAM_CLOSED"]);
+}
+
+#[test]
 fn half_closed_streams_have_no_data() {
     let mut bench = Bench::server(Limits::default());
     let input = bench.headers(1, END_STREAM, &REQUEST);
@@ -395,6 +410,23 @@ fn an_error_says_rule_frame_stream_and_code() {
     let expected =
         "a frame came on a stream that is idle: DATA on stream 7 (RFC 9113 5.1, PROTOCOL_ERROR)";
     assert_eq!(events, [expected]);
+}
+
+#[test]
+fn a_table_that_shrinks_and_grows_in_one_frame_is_announced_at_its_smallest() {
+    let mut bench = Bench::client(Limits::default());
+    for _ in 0..3 {
+        bench.open(End::Last);
+    }
+    bench.end.output().advance(usize::MAX);
+    let size = |bytes: u32| [&[0, 1][..], &bytes.to_be_bytes()].concat();
+    let payload = [size(0), size(4_096)].concat();
+    bench.feed(&bytes(FrameKind::SETTINGS, 0, 0, &payload));
+    bench.written();
+    bench.open(End::Last);
+    let output = bench.end.output().contiguous().unwrap();
+    let expected = [0x20, 0x3f, 0xe1, 0x1f, 0x83, 0x86];
+    assert_eq!(output[HEAD_BYTES..][..6], expected, "0, then 4,096");
 }
 
 #[test]
