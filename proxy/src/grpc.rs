@@ -1,11 +1,13 @@
 //! What gRPC over HTTP/2 asks of a proxy: status codes, time-outs, answers of its own, and the
 //! five-byte prefix of messages. Follows the "gRPC over HTTP2" protocol document.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use cutover_compare::Message;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use cutover_wire::{ErrorCode, FieldRef, HeaderList};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// gRPC status codes that the proxy itself gives or reads.
 pub(crate) mod code {
@@ -29,99 +31,147 @@ pub(crate) const ENCODING: &str = "grpc-encoding";
 pub(crate) struct Failure {
     pub(crate) code: u32,
     /// ASCII without `%`, so that it needs no percent encoding.
-    pub(crate) message: String,
+    pub(crate) message: Cow<'static, str>,
 }
 
 impl Failure {
-    pub(crate) fn new(code: u32, message: impl Into<String>) -> Failure {
+    pub(crate) fn new(code: u32, message: impl Into<Cow<'static, str>>) -> Failure {
         Failure {
             code,
             message: message.into(),
         }
     }
 
-    /// Trailers that end a call whose headers were sent already.
-    pub(crate) fn trailers(&self) -> HeaderMap {
-        let mut trailers = HeaderMap::with_capacity(2);
-        trailers.insert(STATUS, HeaderValue::from(self.code));
-        trailers.insert(MESSAGE, self.message_value());
-        trailers
+    /// A trailers-only answer; without the first two fields, trailers that end a call whose headers
+    /// were sent already.
+    pub(crate) fn fields(&self) -> HeaderList {
+        let mut fields = HeaderList::new();
+        fields.push(b":status", b"200");
+        fields.push(b"content-type", b"application/grpc");
+        fields.push(STATUS.as_bytes(), self.code.to_string().as_bytes());
+        fields.push(MESSAGE.as_bytes(), self.message.as_bytes());
+        fields
     }
 
-    /// A trailers-only answer.
-    pub(crate) fn response<B>(&self, empty: B) -> Response<B> {
-        let mut response = Response::new(empty);
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/grpc"),
-        );
-        headers.insert(STATUS, HeaderValue::from(self.code));
-        headers.insert(MESSAGE, self.message_value());
-        response
-    }
-
-    fn message_value(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.message).unwrap_or(HeaderValue::from_static("proxy error"))
+    /// An arm's stream that was reset, as gRPC maps HTTP/2 error codes. NO_ERROR is no success: an
+    /// answer without a status isn't whole.
+    pub(crate) fn reset(reason: ErrorCode) -> Failure {
+        let code = match reason {
+            ErrorCode::NO_ERROR => code::UNKNOWN,
+            ErrorCode::CANCEL => code::CANCELLED,
+            ErrorCode::REFUSED_STREAM => code::UNAVAILABLE,
+            ErrorCode::ENHANCE_YOUR_CALM => code::RESOURCE_EXHAUSTED,
+            ErrorCode::INADEQUATE_SECURITY => code::PERMISSION_DENIED,
+            _ => code::INTERNAL,
+        };
+        Failure::new(code, format!("the arm reset the stream: {}", reason.name()))
     }
 }
 
-/// Whether the request's content type says gRPC.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| {
-        let rest = value.as_bytes().strip_prefix(b"application/grpc");
-        rest.is_some_and(|rest| rest.is_empty() || matches!(rest[0], b'+' | b';'))
+/// Whether a content type says gRPC.
+pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
+    let rest = content_type.strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| rest.is_empty() || matches!(rest[0], b'+' | b';'))
+}
+
+/// The status code that `grpc-status` gives. A value that is no number is UNKNOWN.
+pub(crate) fn status(value: &[u8]) -> u32 {
+    match value {
+        [digit @ b'0'..=b'9'] => u32::from(digit - b'0'),
+        text => std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(code::UNKNOWN),
+    }
+}
+
+/// What gRPC makes of an HTTP status other than 200; the answer itself passes untouched.
+pub(crate) fn http_status(status: &[u8]) -> Option<u32> {
+    Some(match status {
+        b"200" => return None,
+        b"400" => code::INTERNAL,
+        b"401" => 16,
+        b"403" => code::PERMISSION_DENIED,
+        b"404" => 12,
+        b"429" | b"502" | b"503" | b"504" => code::UNAVAILABLE,
+        _ => code::UNKNOWN,
     })
 }
 
-/// The answer to what isn't gRPC.
-pub(crate) fn unsupported_media_type<B>(empty: B) -> Response<B> {
-    let mut response = Response::new(empty);
-    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-    response
-}
-
-/// The status code in trailers, or in the headers of a trailers-only answer. A value that is no
-/// number is UNKNOWN.
-pub(crate) fn status(headers: &HeaderMap) -> Option<u32> {
-    let value = headers.get(STATUS)?.to_str().ok();
-    Some(
-        value
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(code::UNKNOWN),
-    )
-}
-
-/// Reads `grpc-timeout`: at most 8 digits and a unit. `None` where it is absent or odd.
-pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(TIMEOUT)?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+/// Reads `grpc-timeout`: at most 8 digits and a unit. `None` where it is odd.
+pub(crate) fn timeout(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
+    if digits.is_empty() || digits.len() > 8 {
         return None;
     }
-    let number: u64 = digits.parse().ok()?;
+    let mut number = 0u64;
+    for digit in digits {
+        number = number * 10 + u64::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?);
+    }
     Some(match unit {
-        "H" => Duration::from_secs(number * 3600),
-        "M" => Duration::from_secs(number * 60),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
+        b'H' => Duration::from_secs(number * 3600),
+        b'M' => Duration::from_secs(number * 60),
+        b'S' => Duration::from_secs(number),
+        b'm' => Duration::from_millis(number),
+        b'u' => Duration::from_micros(number),
+        b'n' => Duration::from_nanos(number),
         _ => return None,
     })
 }
 
-/// Writes `grpc-timeout` in the finest unit that fits into 8 digits, never longer than `left`.
-pub(crate) fn timeout_value(left: Duration) -> HeaderValue {
-    const MOST: u128 = 99_999_999;
-    let text = if left.as_micros() <= MOST {
-        format!("{}u", left.as_micros())
-    } else if left.as_millis() <= MOST {
-        format!("{}m", left.as_millis())
-    } else {
-        format!("{}S", u128::from(left.as_secs()).min(MOST))
+/// A `grpc-timeout` in the finest unit that fits into 8 digits, never longer than what is left.
+#[derive(Clone, Copy)]
+pub(crate) struct TimeoutText {
+    /// Filled from the end.
+    bytes: [u8; 9],
+    start: usize,
+}
+
+impl TimeoutText {
+    pub(crate) fn new(left: Duration) -> TimeoutText {
+        const MOST: u64 = 99_999_999;
+        let seconds = left.as_secs();
+        let micros = seconds
+            .saturating_mul(1_000_000)
+            .saturating_add(left.subsec_micros().into());
+        let (mut number, unit) = if micros <= MOST {
+            (micros, b'u')
+        } else if micros / 1_000 <= MOST {
+            (micros / 1_000, b'm')
+        } else {
+            (seconds.min(MOST), b'S')
+        };
+        let mut text = TimeoutText {
+            bytes: [unit; 9],
+            start: 8,
+        };
+        loop {
+            text.start -= 1;
+            text.bytes[text.start] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                return text;
+            }
+        }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+/// A header list as a map, without pseudo-headers.
+pub(crate) fn header_map(list: &HeaderList) -> HeaderMap {
+    let regular = list.iter().filter(|field| !field.is_pseudo());
+    let pair = |field: FieldRef<'_>| {
+        let name = HeaderName::from_bytes(field.name).ok()?;
+        Some((name, HeaderValue::from_bytes(field.value).ok()?))
     };
-    HeaderValue::from_str(&text).expect("digits and a letter are a valid header value")
+    let mut map = HeaderMap::with_capacity(list.len());
+    regular.filter_map(pair).for_each(|(name, value)| {
+        map.append(name, value);
+    });
+    map
 }
 
 /// Splits a body into messages. What is left over when a prefix lies is no message: the count of
@@ -158,13 +208,6 @@ pub(crate) fn messages(chunks: &[Bytes]) -> (Vec<Message>, usize) {
 mod tests {
     use super::*;
 
-    fn with(name: &'static str, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(
-            http::HeaderName::from_static(name),
-            HeaderValue::from_str(value).unwrap(),
-        )])
-    }
-
     #[test]
     fn reads_timeouts_of_all_units_and_no_odd_ones() {
         for (text, expected) in [
@@ -178,7 +221,7 @@ mod tests {
             ("1.5S", None),
             ("1s", None),
         ] {
-            assert_eq!(timeout(&with(TIMEOUT, text)), expected, "{text}");
+            assert_eq!(timeout(text.as_bytes()), expected, "{text}");
         }
     }
 
@@ -186,8 +229,8 @@ mod tests {
     fn writes_a_timeout_that_is_never_longer() {
         for left in [0, 1, 99_999_999, 100_000_000, 360_000_000_000_000] {
             let left = Duration::from_micros(left);
-            let written = timeout_value(left);
-            let read = timeout(&with(TIMEOUT, written.to_str().unwrap())).unwrap();
+            let written = TimeoutText::new(left);
+            let read = timeout(written.as_bytes()).unwrap();
             assert!(read <= left, "{left:?} {read:?}");
         }
     }
@@ -218,6 +261,13 @@ mod tests {
     }
 
     #[test]
+    fn a_status_that_is_no_number_is_unknown() {
+        for (text, expected) in [("0", 0), ("16", 16), ("99", 99), ("", 2), ("OK", 2)] {
+            assert_eq!(status(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn only_grpc_content_types_are_grpc() {
         for (text, expected) in [
             ("application/grpc", true),
@@ -226,7 +276,7 @@ mod tests {
             ("application/grpc-web", false),
             ("application/json", false),
         ] {
-            assert_eq!(is_grpc(&with("content-type", text)), expected, "{text}");
+            assert_eq!(is_grpc(text.as_bytes()), expected, "{text}");
         }
     }
 }

@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use cutover_compare::Descriptors;
 use cutover_manifest::{Manifest, Percent, RouteTable, Weights};
-use http::request;
+use cutover_wire::HeaderList;
 use rand::RngCore;
 
 use crate::shared::Budget;
@@ -213,7 +213,7 @@ impl Journal {
     }
 
     /// A tap for this call, if it is one of those to record.
-    pub(crate) fn sample(&self, parts: &request::Parts, started: Instant) -> Option<CallTap> {
+    pub(crate) fn sample(&self, headers: &HeaderList, started: Instant) -> Option<CallTap> {
         let share = self.inner.share;
         let chosen = share == Percent::FULL
             || (share != Percent::ZERO && rand::rng().next_u64() % 10_000 < u64::from(share.bp()));
@@ -224,7 +224,7 @@ impl Journal {
             self.inner.dropped_full.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        Some(CallTap::new(Seen::begin(self.clone(), parts, started)))
+        Some(CallTap::new(Seen::begin(self.clone(), headers, started)))
     }
 
     fn hand_over(&self, call: Box<Call>) {

@@ -14,11 +14,11 @@ pub mod journal;
 mod mirror;
 mod observe;
 mod proxy;
-mod record;
 pub mod reflection;
 mod report;
 mod route;
 mod shared;
 mod spans;
+mod taps;
 
 pub use proxy::{Proxy, ProxyOptions, StartError};

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cutover_manifest::{Arm, RouteTable, Weight};
-use http::{HeaderMap, Uri};
+use cutover_wire::HeaderList;
+use http::HeaderMap;
 use tokio::sync::oneshot;
 
-use crate::forward::Collected;
+use crate::call::Call;
 use crate::route::{Copying, TraceContext};
 use crate::shared::Taken;
+use crate::taps::{Chunks, RequestEnd};
 
 pub(crate) use samples::Samples;
 pub(crate) use shadow::{Shadow, run};
@@ -26,9 +28,11 @@ pub(crate) type Reason = &'static str;
 /// A call to be mirrored: its request, and where its answer will come from.
 pub(crate) struct MirrorCall {
     pub(crate) table: Arc<RouteTable>,
+    pub(crate) path: Box<str>,
     pub(crate) label: Arc<str>,
-    pub(crate) uri: Uri,
-    pub(crate) headers: HeaderMap,
+    /// As it went to the primary arm.
+    pub(crate) head: HeaderList,
+    pub(crate) has_authority: bool,
     pub(crate) weight: Weight,
     pub(crate) primary: Arm,
     pub(crate) trace: TraceContext,
@@ -36,9 +40,38 @@ pub(crate) struct MirrorCall {
     /// As the caller set it. It counts anew for the copies, which start when the request is whole.
     pub(crate) timeout: Option<Duration>,
     pub(crate) copying: Copying,
-    pub(crate) request: Collected,
+    pub(crate) request: Chunks,
+    pub(crate) end: RequestEnd,
     /// Ends without a value where the client went away.
-    pub(crate) answer: oneshot::Receiver<Answer>,
+    pub(crate) answer: oneshot::Receiver<Result<Answer, Reason>>,
+}
+
+impl MirrorCall {
+    pub(crate) fn new(
+        call: &Call,
+        timeout: Option<Duration>,
+        copying: Copying,
+        request: Chunks,
+        answer: oneshot::Receiver<Result<Answer, Reason>>,
+    ) -> MirrorCall {
+        let kept = call.kept.as_deref();
+        MirrorCall {
+            table: call.method.table.clone(),
+            path: call.method.path.clone(),
+            label: call.method.label.clone(),
+            head: kept.map_or_else(HeaderList::new, |kept| kept.head.clone()),
+            has_authority: kept.is_some_and(|kept| kept.has_authority),
+            weight: call.method.route.weight,
+            primary: call.arm,
+            trace: call.trace,
+            server_span: call.server_span,
+            timeout,
+            copying,
+            request,
+            end: RequestEnd::HalfClosed,
+            answer,
+        }
+    }
 }
 
 /// What an arm answered, undecoded.

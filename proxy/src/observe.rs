@@ -97,17 +97,23 @@ impl Stats {
         let cell = methods
             .method(call.method)
             .cell(call.weight, call.arm, call.role);
-        let known = (call.status as usize).min(CODES - 1);
-        let code = if call.status as usize == known {
-            known
-        } else {
-            2
-        };
-        cell.by_status[code] += 1;
-        cell.failures += u64::from(is_failure(call.status));
-        if let Some(duration) = call.duration {
-            cell.latency.record(duration);
+        cell.ended(call.status, call.duration);
+    }
+
+    /// Adds what `cell` has counted in `epoch`, and leaves it empty.
+    pub(crate) fn take(&mut self, epoch: u64, method: &Arc<str>, cell: &mut Cell) {
+        if cell.latency.count() == 0 && cell.by_status == [0; CODES] {
+            return;
         }
+        let methods = match self.enter(epoch) {
+            true => &mut self.current,
+            false => &mut self.retired,
+        };
+        let sum = methods
+            .method(method)
+            .cell(cell.weight, cell.arm, cell.role);
+        sum.add(cell);
+        *cell = Cell::new(cell.weight, cell.arm, cell.role);
     }
 
     /// The pair counters of a method in `epoch`.
@@ -161,12 +167,7 @@ impl Methods {
         for (name, theirs) in other.0 {
             let mine = self.method(&name);
             for cell in theirs.cells {
-                let target = mine.cell(cell.weight, cell.arm, cell.role);
-                for (sum, count) in target.by_status.iter_mut().zip(cell.by_status) {
-                    *sum += count;
-                }
-                target.failures += cell.failures;
-                target.latency.merge(&cell.latency);
+                mine.cell(cell.weight, cell.arm, cell.role).add(&cell);
             }
             mine.pairs.merge(theirs.pairs);
         }
@@ -198,17 +199,44 @@ impl MethodStats {
     fn cell(&mut self, weight: Weight, arm: Arm, role: Role) -> &mut Cell {
         let same = |cell: &Cell| cell.weight == weight && cell.arm == arm && cell.role == role;
         let at = self.cells.iter().position(same).unwrap_or_else(|| {
-            self.cells.push(Cell {
-                weight,
-                arm,
-                role,
-                by_status: [0; CODES],
-                failures: 0,
-                latency: Histogram::default(),
-            });
+            self.cells.push(Cell::new(weight, arm, role));
             self.cells.len() - 1
         });
         &mut self.cells[at]
+    }
+}
+
+impl Cell {
+    pub(crate) fn new(weight: Weight, arm: Arm, role: Role) -> Cell {
+        Cell {
+            weight,
+            arm,
+            role,
+            by_status: [0; CODES],
+            failures: 0,
+            latency: Histogram::default(),
+        }
+    }
+
+    /// Counts one ended call.
+    pub(crate) fn ended(&mut self, status: u32, duration: Option<Duration>) {
+        let code = match status as usize {
+            known @ 0..CODES => known,
+            _ => 2,
+        };
+        self.by_status[code] += 1;
+        self.failures += u64::from(is_failure(status));
+        if let Some(duration) = duration {
+            self.latency.record(duration);
+        }
+    }
+
+    fn add(&mut self, other: &Cell) {
+        for (sum, count) in self.by_status.iter_mut().zip(other.by_status) {
+            *sum += count;
+        }
+        self.failures += other.failures;
+        self.latency.merge(&other.latency);
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -16,17 +16,16 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::Core;
-use crate::forward::Upstreams;
+use crate::forward::Core;
 use crate::journal::Journal;
 use crate::mirror::{MirrorCall, Samples, Shadow};
-use crate::observe::{Labels, Stats};
+use crate::observe::Labels;
 use crate::report::{
     Control, Runtimes, Snapshot, SnapshotRequest, Tables, TakeSamples, describe, sync,
 };
 use crate::shared::{Budget, Shared};
 use crate::spans::Spans;
-use crate::{accept, admin, mirror};
+use crate::{accept, admin, forward, mirror};
 
 /// Snapshots that wait for one runtime.
 const SNAPSHOT_QUEUE: usize = 4;
@@ -200,6 +199,7 @@ impl Proxy {
             mirror_memory: Budget::new(limits.mirror_memory_bytes),
             journal: options.journal,
             spans,
+            change: AtomicU64::new(0),
             draining: AtomicBool::new(false),
         });
         let shutdown = Shutdown {
@@ -358,14 +358,11 @@ fn core_thread(
     } = shutdown.clone();
     let (drained, until_drained) = oneshot::channel::<()>();
     let thread = local_thread(&format!("cutover-core-{n}"), move || async move {
-        let core = Rc::new(Core {
-            shared,
-            upstreams: Upstreams::default(),
-            stats: RefCell::new(Stats::default()),
-        });
+        let core = Core::new(shared, rand::random());
+        let clock = tokio::task::spawn_local(forward::tick(core.clone()));
         let counters = core.clone();
         let snapshots = tokio::task::spawn_local(answer_snapshots(requests, move |_| Snapshot {
-            stats: counters.stats.borrow().clone(),
+            stats: counters.borrow_mut().counted(),
             ..Snapshot::default()
         }));
         if let Err(error) = accept::run(core, listener, limits, drain).await {
@@ -375,25 +372,26 @@ fn core_thread(
         // The counters are asked for once more before the end.
         stop.cancelled().await;
         snapshots.abort();
+        clock.abort();
     })?;
     Ok((thread, until_drained))
 }
 
 fn shadow_thread(
     shutdown: &Shutdown,
-    mirrored: mpsc::Receiver<MirrorCall>,
+    mirrored: mpsc::Receiver<Box<MirrorCall>>,
     requests: mpsc::Receiver<SnapshotRequest>,
 ) -> Result<JoinHandle<()>, StartError> {
     let Shutdown { shared, stop, .. } = shutdown.clone();
     local_thread("cutover-shadow", move || async move {
         let shadow = Rc::new(Shadow {
+            core: Core::new(shared.clone(), rand::random()),
             shared,
-            upstreams: Upstreams::default(),
-            stats: RefCell::new(Stats::default()),
             samples: RefCell::new(Samples::default()),
             redaction: Redaction::new(rand::random()),
             in_flight: Cell::new(0),
         });
+        let clock = tokio::task::spawn_local(forward::tick(shadow.core.clone()));
         let counters = shadow.clone();
         let snapshots = tokio::task::spawn_local(answer_snapshots(requests, move |samples| {
             let (samples, samples_dropped) = match samples {
@@ -401,7 +399,7 @@ fn shadow_thread(
                 TakeSamples::No => (Vec::new(), 0),
             };
             Snapshot {
-                stats: counters.stats.borrow().clone(),
+                stats: counters.core.borrow_mut().counted(),
                 samples,
                 samples_dropped,
             }
@@ -411,6 +409,7 @@ fn shadow_thread(
             () = stop.cancelled() => {}
         }
         snapshots.abort();
+        clock.abort();
     })
 }
 

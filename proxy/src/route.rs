@@ -1,39 +1,122 @@
 //! Route: which arm answers a call, and whether it is mirrored. Reads headers, decides, and takes
 //! out what callers may not say; it sends nothing.
 
-use std::time::SystemTime;
+mod methods;
+mod trace;
+
+use std::time::Duration;
 
 use cutover_compare::{Descriptors, SideEffects};
 use cutover_manifest::{
-    Arm, Key, MirrorSideEffects, OVERRIDE_HEADER, OverrideHeader, RouteTable, Weight,
+    Arm, Key, Mirror, MirrorSideEffects, OVERRIDE_HEADER, OverrideHeader, Role, RouteTable, Weight,
 };
-use http::{HeaderMap, HeaderValue};
+use cutover_wire::{FieldRef, HeaderList};
 use rand::RngCore;
 
-const TRACEPARENT: &str = "traceparent";
-const BAGGAGE: &str = "baggage";
+use crate::grpc;
+
+pub(crate) use methods::{Method, Methods};
+pub(crate) use trace::TraceContext;
+
 /// The baggage member that marks copies of calls, so that a service can refuse writes.
 const ROLE_MEMBER: &str = "cutover.role";
 
-/// What was decided for one call.
-#[derive(Clone, Debug)]
-pub(crate) struct Decision {
-    pub(crate) arm: Arm,
-    pub(crate) weight: Weight,
-    pub(crate) mirror: MirrorChoice,
-    pub(crate) trace: TraceContext,
+/// What a request's headers say to the proxy.
+#[derive(Default)]
+pub(crate) struct Asked<'a> {
+    pub(crate) path: Option<FieldRef<'a>>,
+    /// Whether it is a POST of gRPC's content type.
+    pub(crate) is_grpc: bool,
+    pub(crate) has_authority: bool,
+    pub(crate) timeout: Option<Duration>,
+    /// The caller's trace, if it is a valid one.
+    pub(crate) trace: Option<TraceContext>,
+    sticky: Option<&'a [u8]>,
+    chosen: Option<&'a [u8]>,
 }
 
-/// Whether a call is mirrored.
+impl<'a> Asked<'a> {
+    /// Reads the headers, and puts those that go on to an arm into `onwards`.
+    pub(crate) fn read(
+        headers: &'a HeaderList,
+        table: &RouteTable,
+        onwards: &mut HeaderList,
+    ) -> Asked<'a> {
+        let sticky = table.manifest.sticky_key.as_ref();
+        let sticky = sticky.map_or(&b""[..], |key| key.metadata.as_bytes());
+        let mut asked = Asked::default();
+        let (mut post, mut grpc) = (false, false);
+        for field in headers.iter() {
+            if field.name == sticky && asked.sticky.is_none() {
+                asked.sticky = Some(field.value);
+            }
+            match field.name {
+                b":path" => asked.path = Some(field),
+                b":method" => post = field.value == b"POST",
+                b":authority" => asked.has_authority = true,
+                b"content-type" => grpc = grpc::is_grpc(field.value),
+                b"grpc-timeout" if asked.timeout.is_none() => {
+                    asked.timeout = grpc::timeout(field.value);
+                }
+                b"traceparent" => {
+                    asked.trace = asked.trace.or_else(|| trace::parse(field.value));
+                    continue;
+                }
+                b"baggage" => {
+                    if let Some(kept) = without_role(field.value) {
+                        if !kept.is_empty() {
+                            onwards.push(field.name, &kept);
+                        }
+                        continue;
+                    }
+                }
+                name if name == OVERRIDE_HEADER.as_bytes() => {
+                    asked.chosen = asked.chosen.or(Some(field.value));
+                    continue;
+                }
+                _ => {}
+            }
+            onwards.push_ref(field);
+        }
+        asked.is_grpc = post && grpc;
+        asked
+    }
+
+    /// Which arm answers.
+    pub(crate) fn arm(&self, method: &Method, trace: &TraceContext, chance: u64) -> Arm {
+        let table = &method.table;
+        let chosen = self
+            .chosen
+            .filter(|_| table.override_header() == OverrideHeader::Honour)
+            .and_then(|value| Arm::parse(std::str::from_utf8(value).ok()?));
+        if let Some(arm) = chosen {
+            return arm;
+        }
+        let key = match self.sticky {
+            Some(value) => Key::Sticky(value),
+            None if trace.parent.is_some() => Key::Trace(&trace.trace_id),
+            None => Key::Random(chance),
+        };
+        table.arm(&method.route, key)
+    }
+}
+
+/// Whether and how often a method's calls are mirrored: only methods that are known and have no side
+/// effects (or are named by a manifest that accepts them doubled).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MirrorChoice {
-    No,
-    /// A rule asks for a copy, but no descriptor says what the method is.
+pub(crate) enum MirrorRule {
+    Never,
+    /// A rule asks for copies, but no descriptor says what the method is.
     Unknown,
-    Copy(Copying),
+    Share {
+        percent: Weight,
+        noise: Weight,
+        /// Whether requests are streams.
+        streams: bool,
+    },
 }
 
-/// How a call is mirrored.
+/// How one call is mirrored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Copying {
     /// Whether the primary's own arm is asked a second time.
@@ -43,192 +126,62 @@ pub(crate) struct Copying {
     pub(crate) streams: bool,
 }
 
-/// Where a call stands in its trace.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TraceContext {
-    pub(crate) trace_id: [u8; 16],
-    /// The caller's span.
-    pub(crate) parent: Option<[u8; 8]>,
-    pub(crate) sampled: bool,
-    /// When the call arrived, by the wall clock, for spans only.
-    pub(crate) at: SystemTime,
-}
-
-/// Decides, and strips the headers that are the proxy's own.
-pub(crate) fn route(
-    table: &RouteTable,
-    descriptors: Option<&Descriptors>,
-    path: &str,
-    headers: &mut HeaderMap,
-) -> Decision {
-    let route = table.route(path);
-    let trace = trace_context(headers);
-    strip_role(headers);
-    let chosen = headers
-        .remove(OVERRIDE_HEADER)
-        .filter(|_| table.override_header() == OverrideHeader::Honour);
-    let chosen = chosen.and_then(|value| Arm::parse(value.to_str().ok()?));
-    let arm = chosen.unwrap_or_else(|| {
-        let sticky = table.manifest.sticky_key.as_ref();
-        match sticky.and_then(|key| headers.get(key.metadata.as_str())) {
-            Some(value) => table.arm(route, Key::Sticky(value.as_bytes())),
-            None if trace.parent.is_some() => table.arm(route, Key::Trace(&trace.trace_id)),
-            None => table.arm(route, Key::Random(rand::rng().next_u64())),
+impl MirrorRule {
+    fn new(mirror: Mirror, descriptors: Option<&Descriptors>, path: &str) -> MirrorRule {
+        if mirror.percent == Weight::ZERO {
+            return MirrorRule::Never;
         }
-    });
-    let mirror = mirror_choice(route.mirror, descriptors, path);
-    Decision {
-        arm,
-        weight: route.weight,
-        mirror,
-        trace,
-    }
-}
-
-/// Only methods that are known and have no side effects (or are named by a manifest that accepts
-/// them doubled) are mirrored.
-fn mirror_choice(
-    mirror: cutover_manifest::Mirror,
-    descriptors: Option<&Descriptors>,
-    path: &str,
-) -> MirrorChoice {
-    if mirror.percent == Weight::ZERO {
-        return MirrorChoice::No;
-    }
-    let Some(method) = descriptors.and_then(|descriptors| descriptors.method(path)) else {
-        return MirrorChoice::Unknown;
-    };
-    let safe = method.side_effects == SideEffects::None
-        || mirror.side_effects == MirrorSideEffects::Accept;
-    if !safe || !falls_under(mirror.percent) {
-        return MirrorChoice::No;
-    }
-    MirrorChoice::Copy(Copying {
-        noise: falls_under(mirror.noise),
-        streams: method.client_streaming,
-    })
-}
-
-fn falls_under(share: Weight) -> bool {
-    share == Weight::FULL
-        || (share != Weight::ZERO && rand::rng().next_u64() % 10_000 < u64::from(share.bp()))
-}
-
-/// The caller's W3C trace context, or a new one. An invalid one counts as none.
-fn trace_context(headers: &HeaderMap) -> TraceContext {
-    let at = SystemTime::now();
-    if let Some((trace_id, parent, sampled)) = headers.get(TRACEPARENT).and_then(parse_traceparent)
-    {
-        return TraceContext {
-            trace_id,
-            parent: Some(parent),
-            sampled,
-            at,
+        let Some(method) = descriptors.and_then(|descriptors| descriptors.method(path)) else {
+            return MirrorRule::Unknown;
         };
+        let safe = method.side_effects == SideEffects::None
+            || mirror.side_effects == MirrorSideEffects::Accept;
+        if !safe {
+            return MirrorRule::Never;
+        }
+        MirrorRule::Share {
+            percent: mirror.percent,
+            noise: mirror.noise,
+            streams: method.client_streaming,
+        }
     }
-    let mut trace_id = [0; 16];
-    rand::rng().fill_bytes(&mut trace_id);
-    TraceContext {
-        trace_id,
-        parent: None,
-        sampled: false,
-        at,
-    }
-}
 
-fn parse_traceparent(value: &HeaderValue) -> Option<([u8; 16], [u8; 8], bool)> {
-    let bytes = value.as_bytes();
-    let well_formed = bytes.len() >= 55
-        && bytes[2] == b'-'
-        && bytes[35] == b'-'
-        && bytes[52] == b'-'
-        && &bytes[..2] != b"ff"
-        && (bytes.len() == 55 || (&bytes[..2] != b"00" && bytes[55] == b'-'));
-    if !well_formed {
-        return None;
-    }
-    let mut trace_id = [0; 16];
-    let mut span_id = [0; 8];
-    let mut flags = [0; 1];
-    hex(&bytes[..2], &mut flags)?;
-    hex(&bytes[3..35], &mut trace_id)?;
-    hex(&bytes[36..52], &mut span_id)?;
-    hex(&bytes[53..55], &mut flags)?;
-    (trace_id != [0; 16] && span_id != [0; 8]).then_some((trace_id, span_id, flags[0] & 1 == 1))
-}
-
-/// Lower-case hexadecimal digits only, as the W3C format has it.
-fn hex(digits: &[u8], out: &mut [u8]) -> Option<()> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    for (pair, byte) in digits.chunks_exact(2).zip(out) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(())
-}
-
-impl TraceContext {
-    /// Puts the proxy's own context into a copy of the call.
-    pub(crate) fn inject(&self, headers: &mut HeaderMap, span_id: [u8; 8]) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        let mut write = |at: usize, bytes: &[u8]| {
-            for (i, byte) in bytes.iter().enumerate() {
-                text[at + 2 * i] = DIGITS[usize::from(byte >> 4)];
-                text[at + 2 * i + 1] = DIGITS[usize::from(byte & 15)];
-            }
+    /// Decides for one call.
+    pub(crate) fn choose(self, chance: &mut impl RngCore) -> Option<Copying> {
+        let MirrorRule::Share {
+            percent,
+            noise,
+            streams,
+        } = self
+        else {
+            return None;
         };
-        write(3, &self.trace_id);
-        write(36, &span_id);
-        write(53, &[u8::from(self.sampled)]);
-        let value = HeaderValue::from_bytes(&text).expect("hexadecimal digits and dashes");
-        headers.insert(TRACEPARENT, value);
+        let mut falls_under = |share: Weight| {
+            share == Weight::FULL
+                || (share != Weight::ZERO && chance.next_u64() % 10_000 < u64::from(share.bp()))
+        };
+        falls_under(percent).then(|| Copying {
+            noise: falls_under(noise),
+            streams,
+        })
     }
-}
-
-/// A new span id.
-pub(crate) fn span_id() -> [u8; 8] {
-    rand::rng().next_u64().max(1).to_be_bytes()
 }
 
 /// Marks a copy as what it is, in baggage.
-pub(crate) fn mark_role(headers: &mut HeaderMap, role: cutover_manifest::Role) {
+pub(crate) fn mark_role(headers: &mut HeaderList, role: Role) {
     let member = format!("{ROLE_MEMBER}={}", role.as_str());
-    let value = HeaderValue::from_str(&member).expect("a role is plain text");
-    headers.append(BAGGAGE, value);
+    headers.push(b"baggage", member.as_bytes());
 }
 
-/// Takes out baggage by which a caller poses as a copy.
-fn strip_role(headers: &mut HeaderMap) {
-    if !headers.contains_key(BAGGAGE) {
-        return;
+/// Baggage without the members by which a caller poses as a copy; `None` where there are none.
+fn without_role(value: &[u8]) -> Option<Vec<u8>> {
+    let role = ROLE_MEMBER.as_bytes();
+    if !value.windows(role.len()).any(|window| window == role) {
+        return None;
     }
-    let spoofed = |value: &HeaderValue| {
-        value
-            .as_bytes()
-            .windows(ROLE_MEMBER.len())
-            .any(|w| w == ROLE_MEMBER.as_bytes())
-    };
-    if !headers.get_all(BAGGAGE).iter().any(spoofed) {
-        return;
-    }
-    let kept: Vec<HeaderValue> = headers
-        .get_all(BAGGAGE)
-        .iter()
-        .filter_map(|value| {
-            let members = value.to_str().ok()?.split(',');
-            let mine = members.filter(|member| !member.trim_start().starts_with(ROLE_MEMBER));
-            HeaderValue::from_str(&mine.collect::<Vec<_>>().join(",")).ok()
-        })
-        .filter(|value| !value.is_empty())
-        .collect();
-    headers.remove(BAGGAGE);
-    for value in kept {
-        headers.append(BAGGAGE, value);
-    }
+    let members = value.split(|byte| *byte == b',');
+    let mine = members.filter(|member| !member.trim_ascii_start().starts_with(role));
+    Some(mine.collect::<Vec<_>>().join(&b','))
 }
 
 #[cfg(test)]
@@ -248,19 +201,22 @@ mod tests {
         RouteTable::build(Arc::new(manifest), &Weights::default(), 1, 1)
     }
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
+    /// The arm that answers a request with these headers, and what goes on of them.
+    fn ask(table: RouteTable, pairs: &[(&str, &str)]) -> (Arm, Vec<(String, String)>) {
+        let headers: HeaderList = pairs
             .iter()
-            .map(|(k, v)| {
-                (
-                    http::HeaderName::from_static(k),
-                    HeaderValue::from_str(v).unwrap(),
-                )
-            })
-            .collect()
+            .map(|(name, value)| FieldRef::new(name.as_bytes(), value.as_bytes()))
+            .collect();
+        let mut onwards = HeaderList::new();
+        let table = Arc::new(table);
+        let asked = Asked::read(&headers, &table, &mut onwards);
+        let method = Method::of(&table, "/a.B/C");
+        let trace = TraceContext::new([1; 16]);
+        let arm = asked.arm(&method, &trace, 0);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let onwards = onwards.iter().map(|f| (text(f.name), text(f.value)));
+        (arm, onwards.collect())
     }
-
-    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     #[test]
     fn an_override_is_stripped_unless_the_manifest_allows_it() {
@@ -268,81 +224,49 @@ mod tests {
             ("", Arm::Legacy),
             ("  overrideHeader: { allow: true }", Arm::Candidate),
         ] {
-            let mut headers = headers(&[(OVERRIDE_HEADER, "candidate")]);
-            assert_eq!(route(&table(extra), None, "/a.B/C", &mut headers).arm, arm);
-            assert!(headers.is_empty());
+            let asked = ask(table(extra), &[(OVERRIDE_HEADER, "candidate")]);
+            assert_eq!(asked, (arm, vec![]));
         }
     }
 
     #[test]
     fn an_odd_override_is_ignored() {
         let table = table("  overrideHeader: { allow: true }");
-        let mut headers = headers(&[(OVERRIDE_HEADER, "http://evil")]);
-        assert_eq!(route(&table, None, "/a.B/C", &mut headers).arm, Arm::Legacy);
-    }
-
-    #[test]
-    fn the_callers_trace_goes_on_under_the_proxys_span() {
-        let mut headers = headers(&[(TRACEPARENT, PARENT)]);
-        let decision = route(&table(""), None, "/a.B/C", &mut headers);
-        assert!(decision.trace.sampled && decision.trace.parent.is_some());
-        decision.trace.inject(&mut headers, [1; 8]);
-        let expected = "00-0af7651916cd43dd8448eb211c80319c-0101010101010101-01";
-        assert_eq!(headers[TRACEPARENT], expected);
-    }
-
-    #[test]
-    fn an_invalid_traceparent_starts_a_new_trace() {
-        for bad in [
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
-            "zz",
-            "",
-        ] {
-            let mut headers = headers(&[(TRACEPARENT, bad)]);
-            assert!(
-                route(&table(""), None, "/a.B/C", &mut headers)
-                    .trace
-                    .parent
-                    .is_none(),
-                "{bad}"
-            );
-        }
+        let asked = ask(table, &[(OVERRIDE_HEADER, "http://evil")]);
+        assert_eq!(asked, (Arm::Legacy, vec![]));
     }
 
     #[test]
     fn a_caller_cannot_pose_as_a_shadow() {
-        let mut headers = headers(&[("baggage", "a=1, cutover.role=shadow,b=2")]);
-        route(&table(""), None, "/a.B/C", &mut headers);
-        assert_eq!(headers["baggage"], "a=1,b=2");
-    }
-
-    #[test]
-    fn does_not_mirror_what_no_descriptor_calls_safe() {
-        let table = table("  rules: [{ mirror: { percent: 100 } }]");
-        let decision = route(&table, None, "/a.B/C", &mut HeaderMap::new());
-        assert_eq!(decision.mirror, MirrorChoice::Unknown);
-    }
-
-    #[test]
-    fn mirrors_a_stream_only_where_it_is_safe() {
-        // The one method of this service streams both ways, and says nothing of side effects.
-        let reflection = tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET;
-        let reflection = Descriptors::decode(reflection).unwrap();
-        let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-        let copied = MirrorChoice::Copy(Copying {
-            noise: false,
-            streams: true,
-        });
-        for (accepted, expected) in [(false, MirrorChoice::No), (true, copied)] {
-            let rule = format!("mirror: {{ percent: 100, acceptSideEffects: {accepted} }}");
-            let matches = "matches: [{ method: { service: grpc.reflection.v1.ServerReflection, \
-                           method: ServerReflectionInfo } }]";
-            let table = table(&format!("  rules: [{{ {matches}, {rule} }}]"));
-            let decision = route(&table, Some(&reflection), path, &mut HeaderMap::new());
-            assert_eq!(decision.mirror, expected);
+        for (sent, kept) in [
+            ("a=1, cutover.role=shadow,b=2", Some("a=1,b=2")),
+            ("cutover.role=shadow", None),
+            ("a=1,  b=2", Some("a=1,  b=2")),
+        ] {
+            let (_, onwards) = ask(table(""), &[("baggage", sent)]);
+            let kept: Vec<_> = kept
+                .map(|kept| ("baggage".into(), kept.into()))
+                .into_iter()
+                .collect();
+            assert_eq!(onwards, kept);
         }
+    }
+
+    #[test]
+    fn the_sticky_key_decides_before_chance_does() {
+        let sticky = "  stickyKey: { metadata: x-user-id }\n  rules: [{ weight: 50 }]";
+        let arm = |user: &str| ask(table(sticky), &[("x-user-id", user)]).0;
+        // Chance is always the same here, so only the key can make a difference.
+        let arms: Vec<Arm> = (0..40).map(|n| arm(&n.to_string())).collect();
+        assert!(arms.contains(&Arm::Legacy) && arms.contains(&Arm::Candidate));
+        assert_eq!(ask(table(sticky), &[]).0, Arm::Candidate);
+    }
+
+    #[test]
+    fn what_no_descriptor_calls_safe_is_not_mirrored() {
+        let table = Arc::new(table("  rules: [{ mirror: { percent: 100 } }]"));
+        let method = Method::of(&table, "/a.B/C");
+        assert_eq!(method.mirror, MirrorRule::Unknown);
+        assert_eq!(method.mirror.choose(&mut rand::rng()), None);
     }
 }

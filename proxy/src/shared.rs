@@ -1,7 +1,7 @@
 //! What the runtimes of one proxy share: the route table, the descriptors, and the hand-overs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use cutover_compare::Descriptors;
@@ -21,8 +21,10 @@ pub(crate) struct Shared {
     pub(crate) descriptors: ArcSwapOption<Descriptors>,
     /// The methods that get a label of their own.
     pub(crate) labels: ArcSwap<Labels>,
+    /// Rises after each change of the three above, so that cores notice it by one load.
+    pub(crate) change: AtomicU64,
     /// The bounded hand-over to the shadow runtime: full means dropped and counted.
-    pub(crate) mirror: mpsc::Sender<MirrorCall>,
+    pub(crate) mirror: mpsc::Sender<Box<MirrorCall>>,
     /// Memory of all mirrored calls.
     pub(crate) mirror_memory: Arc<Budget>,
     /// Where calls are recorded, if they are.

@@ -206,6 +206,17 @@ impl Connection {
         self.role
     }
 
+    /// Whether the peer has said what must come first: a client its preface, either its SETTINGS.
+    pub fn is_greeted(&self) -> bool {
+        self.greeting == Greeting::Over
+    }
+
+    /// Whether a header block, or the greeting, has begun and is not whole: who takes long over it
+    /// means no good.
+    pub fn is_amid_headers(&self) -> bool {
+        self.greeting != Greeting::Over || self.block.is_some() || self.input.is_amid_headers()
+    }
+
     /// How many streams there are: open ones, and ended ones of which credit is not yet released.
     pub fn streams(&self) -> usize {
         self.streams.len()

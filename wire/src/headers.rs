@@ -29,6 +29,7 @@ pub(crate) struct Field {
 
 impl Field {
     /// Name and value within the bytes that hold them.
+    #[inline]
     pub(crate) fn parts(self, bytes: &[u8]) -> (&[u8], &[u8]) {
         let start = self.start as usize;
         let both = bytes
@@ -69,6 +70,22 @@ impl<'a> FieldRef<'a> {
         }
     }
 
+    /// A field whose value is new each time (a trace id, a time-out): it is written out in full and
+    /// takes no place in any table, as it would never be found there again.
+    pub const fn passing(name: &'a [u8], value: &'a [u8]) -> Self {
+        Self {
+            name,
+            value,
+            meta: Meta::passing(name, value),
+        }
+    }
+
+    /// A hash of name and value: the same for the same field, within this version of the crate.
+    /// It is there already, and not secret.
+    pub fn hash(&self) -> u32 {
+        self.meta.hash
+    }
+
     /// Whether the field may enter HPACK tables.
     pub fn sensitivity(&self) -> Sensitivity {
         self.meta.sensitivity
@@ -83,7 +100,7 @@ impl<'a> FieldRef<'a> {
 impl fmt::Debug for FieldRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = match self.meta.sensitivity {
-            Sensitivity::Plain => self.value,
+            Sensitivity::Plain | Sensitivity::Passing => self.value,
             Sensitivity::Secret => b"(secret)",
         };
         write!(f, "{}: {}", self.name.escape_ascii(), value.escape_ascii())

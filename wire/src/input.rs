@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::error::Rule;
-use crate::frame::{HEAD_BYTES, Head};
+use crate::frame::{FrameKind, HEAD_BYTES, Head};
 
 #[derive(Debug, Default)]
 pub(crate) struct Input {
@@ -95,6 +95,12 @@ impl Input {
             start,
             end,
         }))
+    }
+
+    /// Whether a divided frame is HEADERS or CONTINUATION, as far as one can tell.
+    pub(crate) fn is_amid_headers(&self) -> bool {
+        let kind = self.partial.get(3).map(|kind| FrameKind(*kind));
+        matches!(kind, Some(FrameKind::HEADERS | FrameKind::CONTINUATION))
     }
 
     /// Takes back the memory in which a frame lay.

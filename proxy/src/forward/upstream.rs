@@ -1,236 +1,267 @@
-//! The connections of one runtime to both arms: few and wide, opened when needed, streams capped
-//! on each.
+//! The connections of one core to both arms: few and wide, opened when needed, streams capped on
+//! each. A call for which there is no room waits, in order and within a bound.
 
-use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
-use std::rc::Rc;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use cutover_manifest::{Arm, RouteTable};
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use cutover_manifest::{Arm, Role};
 
-use super::RequestBody;
-use crate::accept::LocalExecutor;
+use super::Core;
+use super::connect::Attempt;
+use super::link::{Link, Side, Stage};
+use crate::grpc::{Failure, code};
 
-/// Streams on a connection before another one is opened. Where the arm allows fewer, the rest wait
-/// on the connection for their turn.
+/// Streams on a connection before another one is opened.
 const STREAMS_PER_CONNECTION: usize = 100;
-/// Connections of one runtime to one arm.
-const MAX_CONNECTIONS: usize = 8;
-/// Calls of one runtime that may wait or run on one arm; beyond it: RESOURCE_EXHAUSTED.
-const MAX_ACTIVE: usize = 20_000;
-/// Windows: large ones on the connection, because h2 ends a connection whose streams together
-/// leave too many small DATA frames unread.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
-/// Bytes that may wait to be sent on one stream.
-const SEND_BUFFER: usize = 256 << 10;
+/// Connections of one core to one arm. When all are full, streams go above the cap as far as the
+/// arm allows: a stream may last for days, and must not keep others waiting.
+const MOST_CONNECTIONS: usize = 8;
+/// Calls of one core that may wait for one arm; beyond it: RESOURCE_EXHAUSTED.
+const MOST_WAITING: usize = 20_000;
 /// How long a failed connection attempt speaks for the ones right after it.
 const FAILURE_STANDS: Duration = Duration::from_millis(100);
-/// Unacknowledged data for so long ends a connection; HTTP/2 pings would trip Python's servers
-/// (`too_many_pings`).
-const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The connections of one runtime, by arm.
+/// The connections to one arm, and who waits for them.
 #[derive(Default)]
-pub(crate) struct Upstreams {
-    arms: [RefCell<Rc<Upstream>>; 2],
-}
-
-#[derive(Default)]
-struct Upstream {
-    authority: String,
-    connections: RefCell<Vec<Rc<Connection>>>,
-    /// Held while connecting, so that one attempt serves all who wait.
-    connecting: tokio::sync::Mutex<()>,
-    failed: RefCell<Option<(Instant, ConnectError)>>,
-    opened: Cell<usize>,
-    active: Cell<usize>,
-}
-
-struct Connection {
-    sender: SendRequest<RequestBody>,
-    active: Cell<usize>,
-}
-
-/// One call's place on a connection; given back on drop.
-pub(crate) struct Lease {
-    upstream: Rc<Upstream>,
-    connection: Rc<Connection>,
+pub(super) struct Pool {
+    pub(super) authority: String,
+    /// Rises when the address changes.
+    generation: u32,
+    /// Those that take calls.
+    ready: Vec<usize>,
+    connecting: usize,
+    /// Attempts so far, to take several addresses in turn.
+    attempts: usize,
+    failed: Option<(Instant, ConnectError)>,
+    waiting: VecDeque<(usize, u32)>,
 }
 
 /// Why no connection could be had. Nothing was sent.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
+pub(super) enum ConnectError {
     #[error("cannot connect to {0}: {1}")]
     Connect(String, String),
     #[error("no connection to {0} within {1:?}")]
     Timeout(String, Duration),
-    #[error("more than {MAX_ACTIVE} calls wait for {0}")]
+    #[error("{0} did not answer in HTTP/2")]
+    Silent(String),
+    #[error("more than {MOST_WAITING} calls wait for {0}")]
     Full(String),
 }
 
-/// Why a request got no response.
-pub(crate) enum SendError {
-    /// The connection was closed before anything was sent: it may be sent again, once.
-    Unsent(Box<Request<RequestBody>>),
-    /// It may have been processed.
-    Failed(hyper::Error),
+/// Where a call can go now.
+enum Choice {
+    Link(usize),
+    Wait,
+    Failed(ConnectError),
 }
 
-impl Upstreams {
-    /// A place on a connection to `arm`. A table that names another address gets new connections;
-    /// calls on the old ones end there.
-    pub(crate) async fn lease(&self, table: &RouteTable, arm: Arm) -> Result<Lease, ConnectError> {
-        let config = table.manifest.arm(arm);
-        let slot = &self.arms[arm.index()];
-        if slot.borrow().authority != config.authority {
-            let authority = config.authority.clone();
-            *slot.borrow_mut() = Rc::new(Upstream {
-                authority,
-                ..Upstream::default()
-            });
-        }
-        let upstream = slot.borrow().clone();
-        if upstream.active.get() >= MAX_ACTIVE {
-            return Err(ConnectError::Full(upstream.authority.clone()));
-        }
-        upstream.lease(table.manifest.limits.connect_timeout).await
-    }
-}
-
-impl Upstream {
-    async fn lease(self: Rc<Self>, timeout: Duration) -> Result<Lease, ConnectError> {
-        if let Some(connection) = self.pick() {
-            return Ok(self.take(connection));
-        }
-        let _one_at_a_time = self.connecting.lock().await;
-        if let Some(connection) = self.pick() {
-            return Ok(self.take(connection));
-        }
-        if let Some((at, error)) = &*self.failed.borrow()
-            && at.elapsed() < FAILURE_STANDS
-        {
-            return Err(error.clone());
-        }
-        let connected = match tokio::time::timeout(timeout, self.connect()).await {
-            Ok(connected) => connected,
-            Err(_) => Err(ConnectError::Timeout(self.authority.clone(), timeout)),
-        };
-        match connected {
-            Ok(connection) => {
-                *self.failed.borrow_mut() = None;
-                self.connections.borrow_mut().push(connection.clone());
-                Ok(self.take(connection))
-            }
-            Err(error) => {
-                // Where one connection lives, a call too many on it beats an error.
-                if let Some(connection) = self.least_active() {
-                    return Ok(self.take(connection));
+impl Core {
+    /// Sends a call to its arm, or has it wait. A candidate that can't be connected to has processed
+    /// nothing, so the legacy answers instead; the candidate's failure is counted as its own.
+    pub(super) fn place(&mut self, index: usize) -> Result<(), Failure> {
+        loop {
+            let arm = self.calls[index].arm;
+            let error = match self.choose(arm) {
+                Choice::Link(id) => {
+                    self.open(index, id);
+                    return Ok(());
                 }
-                *self.failed.borrow_mut() = Some((Instant::now(), error.clone()));
-                Err(error)
+                Choice::Wait if self.pools[arm.index()].waiting.len() < MOST_WAITING => {
+                    self.wait(index);
+                    return Ok(());
+                }
+                Choice::Wait => {
+                    let full = ConnectError::Full(self.pools[arm.index()].authority.clone());
+                    return Err(Failure::new(code::RESOURCE_EXHAUSTED, full.to_string()));
+                }
+                Choice::Failed(error) => error,
+            };
+            let call = &mut self.calls[index];
+            if call.role != Role::Primary
+                && let Some(taps) = &mut call.taps
+            {
+                taps.not_connected();
+            }
+            if arm == Arm::Legacy || call.role != Role::Primary {
+                return Err(Failure::new(code::UNAVAILABLE, error.to_string()));
+            }
+            tracing::debug!(%error, "the candidate cannot be connected to");
+            self.stats.fallbacks += 1;
+            let call = &mut self.calls[index];
+            let lasted = self.now.saturating_duration_since(call.started);
+            call.method.ended(Arm::Candidate, code::UNAVAILABLE, lasted);
+            call.arm = Arm::Legacy;
+            if let Some(taps) = &mut call.taps {
+                taps.fell_over();
             }
         }
     }
 
-    fn take(self: &Rc<Self>, connection: Rc<Connection>) -> Lease {
-        connection.active.set(connection.active.get() + 1);
-        self.active.set(self.active.get() + 1);
-        Lease {
-            upstream: self.clone(),
-            connection,
+    /// Puts a call behind those that wait for its arm; [`Core::dispatch`] follows at the turn's end.
+    pub(super) fn wait(&mut self, index: usize) {
+        let call = &self.calls[index];
+        let pool = &mut self.pools[call.arm.index()];
+        pool.waiting.push_back((index, call.serial));
+    }
+
+    /// Sends those that wait, as far as there is room.
+    pub(super) fn dispatch(&mut self) {
+        for arm in Arm::BOTH {
+            while let Some(&(index, serial)) = self.pools[arm.index()].waiting.front() {
+                let waits = self.calls.get(index).is_some_and(|call| {
+                    call.serial == serial && call.upstream.is_none() && call.kept.is_some()
+                });
+                let choice = match waits {
+                    true => self.choose(arm),
+                    false => Choice::Wait,
+                };
+                if waits && matches!(choice, Choice::Wait) {
+                    break;
+                }
+                self.pools[arm.index()].waiting.pop_front();
+                if !waits {
+                    continue;
+                }
+                if let Choice::Link(id) = choice {
+                    self.open(index, id);
+                } else if let Err(failure) = self.place(index) {
+                    self.fail_and_finish(index, &failure);
+                }
+            }
         }
     }
 
-    /// The least busy live connection, unless another one should be opened.
-    fn pick(&self) -> Option<Rc<Connection>> {
-        let connection = self.least_active()?;
-        let full = connection.active.get() >= STREAMS_PER_CONNECTION;
-        (!full || self.connections.borrow().len() >= MAX_CONNECTIONS).then_some(connection)
+    /// The least busy connection, unless it is better to wait for another one, which is then on its
+    /// way.
+    fn choose(&mut self, arm: Arm) -> Choice {
+        let pool = &self.pools[arm.index()];
+        let mut best = None;
+        let mut busy = pool.waiting.len();
+        for &id in &pool.ready {
+            let Some(link) = self.links.get(id).and_then(Option::as_ref) else {
+                continue;
+            };
+            let streams = link.engine.streams();
+            busy += streams;
+            if link.engine.can_open().is_ok() && best.is_none_or(|(least, _)| streams < least) {
+                best = Some((streams, id));
+            }
+        }
+        if let Some((streams, id)) = best
+            && streams < STREAMS_PER_CONNECTION
+        {
+            return Choice::Link(id);
+        }
+        let connections = pool.ready.len() + pool.connecting;
+        let failed = pool.failed.as_ref();
+        let failed = failed
+            .filter(|(at, _)| self.now.saturating_duration_since(*at) < FAILURE_STANDS)
+            .map(|(_, error)| error.clone());
+        if connections < MOST_CONNECTIONS
+            && failed.is_none()
+            && pool.connecting <= busy / STREAMS_PER_CONNECTION
+        {
+            self.connect(arm);
+        }
+        let pool = &self.pools[arm.index()];
+        match (best, failed) {
+            // Where one connection lives, a call too many on it beats an error.
+            (Some((_, id)), failed) if failed.is_some() || pool.connecting == 0 => Choice::Link(id),
+            (Some(_), _) => Choice::Wait,
+            (None, Some(error)) if connections == 0 => Choice::Failed(error),
+            (None, _) => Choice::Wait,
+        }
     }
 
-    fn least_active(&self) -> Option<Rc<Connection>> {
-        let mut connections = self.connections.borrow_mut();
-        connections.retain(|connection| !connection.sender.is_closed());
-        connections
-            .iter()
-            .min_by_key(|connection| connection.active.get())
-            .cloned()
-    }
-
-    async fn connect(&self) -> Result<Rc<Connection>, ConnectError> {
-        let error = |e: &dyn std::fmt::Display| {
-            ConnectError::Connect(self.authority.clone(), e.to_string())
+    fn connect(&mut self, arm: Arm) {
+        let Some(table) = self.methods.table() else {
+            return;
         };
-        let resolved = tokio::net::lookup_host(&self.authority)
-            .await
-            .map_err(|e| error(&e))?;
-        let addresses: Vec<SocketAddr> = resolved.collect();
-        // Several addresses (a headless Service) are taken in turn, and tried until one answers.
-        let first = self.opened.get();
-        self.opened.set(first + 1);
-        let mut last = error(&"the name has no address");
-        for i in 0..addresses.len() {
-            let address = addresses[(first + i) % addresses.len()];
-            match TcpStream::connect(address).await {
-                Ok(stream) => return handshake(stream).await.map_err(|e| error(&e)),
-                Err(e) => last = error(&e),
+        let timeout = table.manifest.limits.connect_timeout;
+        let pool = &mut self.pools[arm.index()];
+        pool.connecting += 1;
+        pool.attempts += 1;
+        let attempt = Attempt {
+            arm,
+            generation: pool.generation,
+            authority: pool.authority.clone(),
+            number: pool.attempts,
+            timeout,
+        };
+        tokio::task::spawn_local(attempt.run(self.me.clone()));
+    }
+
+    /// An attempt to connect has failed.
+    pub(super) fn not_connected(&mut self, arm: Arm, generation: u32, error: ConnectError) {
+        let pool = &mut self.pools[arm.index()];
+        if pool.generation == generation {
+            pool.connecting -= 1;
+            pool.failed = Some((self.now, error));
+        }
+    }
+
+    /// The arm has said its SETTINGS: it speaks HTTP/2, and says how many streams it takes.
+    pub(super) fn greeted(&mut self, id: usize, link: &mut Link) {
+        let Side::Upstream {
+            arm,
+            generation,
+            stage: stage @ Stage::Greeting,
+        } = &mut link.side
+        else {
+            return;
+        };
+        let pool = &mut self.pools[arm.index()];
+        if pool.generation == *generation {
+            *stage = Stage::Ready;
+            pool.connecting -= 1;
+            pool.failed = None;
+            pool.ready.push(id);
+        } else {
+            *stage = Stage::Leaving;
+            link.closing = true;
+        }
+    }
+
+    /// The arm has said GOAWAY: the streams that are left end here, new ones go elsewhere.
+    pub(super) fn leaving(&mut self, id: usize, link: &mut Link) {
+        if let Side::Upstream { arm, stage, .. } = &mut link.side
+            && *stage == Stage::Ready
+        {
+            *stage = Stage::Leaving;
+            self.pools[arm.index()].ready.retain(|ready| *ready != id);
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn withdraw(&mut self, arm: Arm, id: usize) {
+        self.pools[arm.index()].ready.retain(|ready| *ready != id);
+    }
+
+    /// Follows a table that names another address: calls on the old connections end there.
+    pub(super) fn readdress(&mut self) {
+        let Some(table) = self.methods.table().cloned() else {
+            return;
+        };
+        for arm in Arm::BOTH {
+            let authority = &table.manifest.arm(arm).authority;
+            let pool = &mut self.pools[arm.index()];
+            if pool.authority == *authority {
+                continue;
+            }
+            pool.authority = authority.clone();
+            pool.generation = pool.generation.wrapping_add(1);
+            pool.connecting = 0;
+            pool.failed = None;
+            for id in std::mem::take(&mut pool.ready) {
+                if let Some(link) = self.link(id) {
+                    if let Side::Upstream { stage, .. } = &mut link.side {
+                        *stage = Stage::Leaving;
+                    }
+                    link.engine.leave();
+                    link.wake();
+                }
             }
         }
-        Err(last)
-    }
-}
-
-async fn handshake(stream: TcpStream) -> Result<Rc<Connection>, Box<dyn std::error::Error>> {
-    stream.set_nodelay(true)?;
-    let socket = socket2::SockRef::from(&stream);
-    socket.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))?;
-    socket.set_keepalive(true)?;
-    let (sender, connection) = Builder::new(LocalExecutor)
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(256 << 10)
-        .max_concurrent_reset_streams(1_024)
-        .handshake(TokioIo::new(stream))
-        .await?;
-    tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "upstream connection ended");
-        }
-    });
-    Ok(Rc::new(Connection {
-        sender,
-        active: Cell::new(0),
-    }))
-}
-
-impl Lease {
-    /// Sends the request and waits for the response's headers.
-    pub(crate) async fn send(
-        &self,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, SendError> {
-        let mut sender = self.connection.sender.clone();
-        sender
-            .try_send_request(request)
-            .await
-            .map_err(|mut error| match error.take_message() {
-                Some(request) => SendError::Unsent(Box::new(request)),
-                None => SendError::Failed(error.into_error()),
-            })
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.connection.active.set(self.connection.active.get() - 1);
-        self.upstream.active.set(self.upstream.active.get() - 1);
     }
 }

@@ -178,7 +178,9 @@ impl Direction<'_> {
 }
 
 fn header(call: &Call) -> Payload {
-    let timeout = grpc::timeout(&call.headers).map(|timeout| prost_types::Duration {
+    let timeout = call.headers.get(grpc::TIMEOUT);
+    let timeout = timeout.and_then(|value| grpc::timeout(value.as_bytes()));
+    let timeout = timeout.map(|timeout| prost_types::Duration {
         seconds: timeout.as_secs() as i64,
         nanos: timeout.subsec_nanos() as i32,
     });

@@ -7,9 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, request};
+use cutover_wire::HeaderList;
+use http::HeaderMap;
 
 use super::Journal;
+use crate::grpc;
 use crate::shared::Taken;
 
 /// What an event costs beside its payload.
@@ -53,14 +55,17 @@ pub(super) enum Event {
 }
 
 impl Seen {
-    pub(super) fn begin(journal: Journal, parts: &request::Parts, started: Instant) -> Seen {
-        let authority = parts.uri.authority().map(ToString::to_string);
-        let host = || parts.headers.get(http::header::HOST)?.to_str().ok();
+    pub(super) fn begin(journal: Journal, headers: &HeaderList, started: Instant) -> Seen {
+        let text = |value: Option<&[u8]>| {
+            let text = std::str::from_utf8(value.unwrap_or_default());
+            text.unwrap_or_default().to_owned()
+        };
+        let authority = headers.get(b":authority").or_else(|| headers.get(b"host"));
         let mut call = Call {
             at: SystemTime::now(),
-            path: parts.uri.path().to_owned(),
-            authority: authority.unwrap_or_else(|| host().unwrap_or_default().to_owned()),
-            headers: parts.headers.clone(),
+            path: text(headers.path()),
+            authority: text(authority),
+            headers: grpc::header_map(headers),
             events: Vec::new(),
             taken: journal.inner.budget.empty(),
             bytes: [0; 2],

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -10,35 +9,30 @@ use std::time::{Instant, SystemTime};
 use cutover_compare::{Comparison, Method, Observation, Redaction, compare};
 use cutover_manifest::{Arm, Role};
 use futures_util::future;
-use http::{Method as HttpMethod, Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout_at;
 
 use super::observation::observation;
 use super::{Answer, MirrorCall, Reason, Samples};
-use crate::forward::{
-    AnswerTap, Chunks, CopyBody, RequestBody, SendError, Upstreams, upstream_failure,
-};
-use crate::grpc::{self, code};
-use crate::observe::{Ended, Stats};
-use crate::route;
+use crate::forward::Core;
+use crate::grpc::code;
+use crate::observe::Ended;
 use crate::shared::Shared;
 use crate::spans::CallSpan;
+use crate::taps::Chunks;
 
 /// What the shadow runtime owns.
 pub(crate) struct Shadow {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) upstreams: Upstreams,
-    pub(crate) stats: RefCell<Stats>,
+    /// Its connections and counters are its own, as every core's are.
+    pub(crate) core: Rc<RefCell<Core>>,
     pub(crate) samples: RefCell<Samples>,
     pub(crate) redaction: Redaction,
     pub(crate) in_flight: Cell<usize>,
 }
 
 /// Mirrors what is handed over until all hands are gone.
-pub(crate) async fn run(shadow: Rc<Shadow>, mut calls: mpsc::Receiver<MirrorCall>) {
+pub(crate) async fn run(shadow: Rc<Shadow>, mut calls: mpsc::Receiver<Box<MirrorCall>>) {
     while let Some(call) = calls.recv().await {
         // Calls on an arm that hangs stay until their deadline; beyond the bound they are dropped.
         if shadow.in_flight.get() >= call.table.manifest.limits.mirror_queue {
@@ -55,17 +49,17 @@ pub(crate) async fn run(shadow: Rc<Shadow>, mut calls: mpsc::Receiver<MirrorCall
 }
 
 impl Shadow {
-    async fn mirror(&self, mut call: MirrorCall) {
+    async fn mirror(&self, mut call: Box<MirrorCall>) {
         let bound = call.table.manifest.limits.mirror_deadline;
         // As much time as the caller gave: of a stream, little may be left by now.
         let deadline = Instant::now() + call.timeout.map_or(bound, |timeout| timeout.min(bound));
-        let (sender, never) = tokio::sync::oneshot::channel();
+        let (sender, never) = oneshot::channel();
         let answer = std::mem::replace(&mut call.answer, never);
         drop(sender);
         let primary = async {
             match timeout_at((Instant::now() + bound).into(), answer).await {
-                Ok(Ok(answer)) if answer.overflow => Err("over_bound"),
-                Ok(Ok(answer)) => Ok(answer),
+                Ok(Ok(Ok(answer))) if answer.overflow => Err("over_bound"),
+                Ok(Ok(answer)) => answer,
                 Ok(Err(_)) => Err("cancelled"),
                 Err(_) => Err("deadline"),
             }
@@ -97,21 +91,18 @@ impl Shadow {
         deadline: Instant,
     ) -> Result<Answer, Reason> {
         let (started, at) = (Instant::now(), SystemTime::now());
-        let id = route::span_id();
-        let result = match timeout_at(
-            deadline.into(),
-            self.exchange(call, arm, role, deadline, id),
-        )
-        .await
-        {
-            Ok(result) => result,
-            Err(_) => Ok(self.failed(code::DEADLINE_EXCEEDED)),
-        };
+        let span = rand::random::<u64>().max(1).to_be_bytes();
+        let (to, answer) = oneshot::channel();
+        let limit = call.table.manifest.limits.max_compared_message_bytes;
+        let collected = Chunks::new(self.shared.mirror_memory.empty(), limit);
+        let sent = Core::send_copy(&self.core, call, (arm, role), deadline, span, collected, to);
+        let result = answer.await.unwrap_or(Err("cancelled"));
+        drop(sent);
         let duration = started.elapsed();
         let status = result
             .as_ref()
             .map_or(code::UNAVAILABLE, |answer| answer.status);
-        self.stats.borrow_mut().ended(&Ended {
+        self.core.borrow_mut().stats.ended(&Ended {
             epoch: call.table.epoch,
             method: &call.label,
             weight: call.weight,
@@ -122,7 +113,7 @@ impl Shadow {
         });
         self.shared.spans.client(&CallSpan {
             trace: &call.trace,
-            id,
+            id: span,
             parent: Some(call.server_span),
             method: &call.label,
             arm,
@@ -132,87 +123,6 @@ impl Shadow {
             duration,
         });
         result.map(|answer| Answer { duration, ..answer })
-    }
-
-    async fn exchange(
-        &self,
-        call: &MirrorCall,
-        arm: Arm,
-        role: Role,
-        deadline: Instant,
-        span_id: [u8; 8],
-    ) -> Result<Answer, Reason> {
-        let lease = self
-            .upstreams
-            .lease(&call.table, arm)
-            .await
-            .map_err(|_| "connect")?;
-        let (body, held_open) = CopyBody::of(&call.request);
-        let mut request = Request::new(RequestBody::Copy(body));
-        *request.method_mut() = HttpMethod::POST;
-        *request.uri_mut() = call.uri.clone();
-        let headers = request.headers_mut();
-        *headers = call.headers.clone();
-        call.trace.inject(headers, span_id);
-        route::mark_role(headers, role);
-        let left = deadline.saturating_duration_since(Instant::now());
-        headers.insert(grpc::TIMEOUT, grpc::timeout_value(left));
-        let answer = match lease.send(request).await {
-            Ok(response) => Ok(self.collect(call, response).await),
-            Err(SendError::Unsent(_)) => Err("connect"),
-            Err(SendError::Failed(error)) => Ok(self.failed(upstream_failure(&error).code)),
-        };
-        drop(held_open);
-        answer
-    }
-
-    async fn collect(&self, call: &MirrorCall, response: Response<Incoming>) -> Answer {
-        let limit = call.table.manifest.limits.max_compared_message_bytes;
-        let taken = self.shared.mirror_memory.empty();
-        let mut tap = AnswerTap::new(Chunks::new(taken, limit));
-        let (parts, mut body) = response.into_parts();
-        let mut status = grpc::status(&parts.headers);
-        let mut trailers = http::HeaderMap::new();
-        let frame =
-            |body: &mut Incoming, cx: &mut std::task::Context<'_>| Pin::new(body).poll_frame(cx);
-        while let Some(next) = std::future::poll_fn(|cx| frame(&mut body, cx)).await {
-            match next {
-                Ok(frame) => match frame.into_data() {
-                    Ok(data) => tap.chunk(&data),
-                    Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
-                },
-                Err(error) => {
-                    status = Some(upstream_failure(&error).code);
-                    break;
-                }
-            }
-        }
-        let status = grpc::status(&trailers).or(status).unwrap_or(code::UNKNOWN);
-        let (chunks, _taken, overflow) = tap.into_parts();
-        let headers = parts.headers;
-        let duration = std::time::Duration::ZERO;
-        Answer {
-            status,
-            headers,
-            trailers,
-            chunks,
-            _taken,
-            overflow,
-            duration,
-        }
-    }
-
-    /// An answer that has only a status.
-    fn failed(&self, status: u32) -> Answer {
-        Answer {
-            status,
-            headers: http::HeaderMap::new(),
-            trailers: http::HeaderMap::new(),
-            chunks: Vec::new(),
-            _taken: self.shared.mirror_memory.empty(),
-            overflow: false,
-            duration: std::time::Duration::ZERO,
-        }
     }
 
     fn compare(
@@ -226,7 +136,7 @@ impl Shadow {
             return self.not_compared(call, "over_bound");
         }
         let descriptors = self.shared.descriptors.load();
-        let Some(method) = descriptors.as_ref().and_then(|d| d.method(call.uri.path())) else {
+        let Some(method) = descriptors.as_ref().and_then(|d| d.method(&call.path)) else {
             return self.not_compared(call, "no_descriptor");
         };
         let [primary, shadow] = [primary, shadow].map(observation);
@@ -237,8 +147,8 @@ impl Shadow {
         let Some(difference) = self.diff(call, method, by_arm) else {
             return self.not_compared(call, "comparer_failed");
         };
-        let mut stats = self.stats.borrow_mut();
-        let pairs = stats.pairs(call.table.epoch, &call.label);
+        let mut core = self.core.borrow_mut();
+        let pairs = core.stats.pairs(call.table.epoch, &call.label);
         let status = by_arm.map(|seen| seen.status);
         let durations = by_arm.map(|seen| seen.duration);
         let timed = (!call.copying.streams).then_some(durations);
@@ -260,7 +170,7 @@ impl Shadow {
         method: &Method,
         by_arm: [&Observation; 2],
     ) -> Option<Comparison> {
-        let rules = &call.table.route(call.uri.path()).compare;
+        let rules = &call.table.route(&call.path).compare;
         let [legacy, candidate] = by_arm;
         let compared = catch_unwind(AssertUnwindSafe(|| {
             compare(method, rules, legacy, candidate, &self.redaction)
@@ -271,8 +181,8 @@ impl Shadow {
     }
 
     fn not_compared(&self, call: &MirrorCall, reason: Reason) {
-        let mut stats = self.stats.borrow_mut();
-        stats
+        let mut core = self.core.borrow_mut();
+        core.stats
             .pairs(call.table.epoch, &call.label)
             .not_compared(reason);
     }

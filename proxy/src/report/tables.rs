@@ -1,6 +1,7 @@
 //! Route tables and descriptors: how they come into force.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cutover_manifest::{Manifest, MethodPath, RouteTable, Weight, Weights};
@@ -93,6 +94,7 @@ fn relabel(shared: &Shared) {
     let table = shared.table.load();
     let labels = Labels::new(descriptors.as_deref(), table.as_deref());
     shared.labels.store(Arc::new(labels));
+    shared.change.fetch_add(1, Ordering::Release);
 }
 
 /// Keeps the descriptors: fetched when a table names new arms, and tried again until they come.

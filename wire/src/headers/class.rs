@@ -25,6 +25,8 @@ macro_rules! all {
 pub enum Sensitivity {
     /// The field may be indexed.
     Plain,
+    /// The field is not worth a place in a table.
+    Passing,
     /// The field is written out each time, and marked so.
     Secret,
 }
@@ -96,6 +98,22 @@ impl Meta {
             value: judge(self.class, value),
             static_field: static_table::find_value(self.static_name, value),
             ..self
+        }
+    }
+
+    /// What a field needs that no table is asked for: hashes and the value's verdict are left out,
+    /// because it is sent, never looked up nor received.
+    pub(crate) const fn passing(name: &[u8], value: &[u8]) -> Self {
+        Self {
+            name_len: name.len() as u32,
+            value_len: value.len() as u32,
+            name_hash: 0,
+            hash: 0,
+            class: Class::Regular,
+            value: Value::Fine,
+            sensitivity: Sensitivity::Passing,
+            static_name: 0,
+            static_field: 0,
         }
     }
 

@@ -82,6 +82,9 @@ impl Encoder {
             let name = self.finder.find_name(&self.table, field);
             return self.literal(field, 0x10, 4, name, out);
         }
+        if meta.sensitivity == Sensitivity::Passing {
+            return self.literal(field, 0, 4, Found::Nothing, out);
+        }
         if meta.static_field != 0 {
             return out.push(0x80 | meta.static_field);
         }

@@ -39,18 +39,27 @@ impl Index {
         self.len = self.len.saturating_add(1);
     }
 
+    /// Entries stand in the order of their homes: one that stands nearer to its own makes room.
     fn put(&mut self, id: u32, slot: u32) {
+        let mut entry = (id, slot);
         let mut place = self.home(id);
-        while let Some(entry) = self.places.get_mut(place) {
-            if entry.0 == 0 {
-                *entry = (id, slot);
-                return;
+        let mut away = 0;
+        while let Some(&other) = self.places.get(place) {
+            if other.0 == 0 {
+                return self.set(place, entry);
+            }
+            let other_away = self.distance(self.home(other.0), place);
+            if other_away < away {
+                self.set(place, entry);
+                (entry, away) = (other, other_away);
             }
             place = self.after(place);
+            away = away.saturating_add(1);
         }
     }
 
-    /// Removes a number, and moves up those that stand behind their place because of it.
+    /// Removes a number, and moves up those that stand behind their home because of it: up to the
+    /// first one that is at home, so that a run of neighbours costs no more than one.
     pub(crate) fn remove(&mut self, id: u32) {
         let mut hole = self.home(id);
         loop {
@@ -61,19 +70,16 @@ impl Index {
             }
         }
         self.len = self.len.saturating_sub(1);
-        let mut next = self.after(hole);
-        while let Some(&entry) = self.places.get(next)
-            && entry.0 != 0
-        {
-            // How far the entry stands from its home, and from the hole.
-            let from_home = self.distance(self.home(entry.0), next);
-            if from_home >= self.distance(hole, next) {
-                self.set(hole, entry);
-                hole = next;
+        loop {
+            let next = self.after(hole);
+            match self.places.get(next) {
+                Some(&entry) if entry.0 != 0 && self.home(entry.0) != next => {
+                    self.set(hole, entry);
+                    hole = next;
+                }
+                _ => return self.set(hole, (0, 0)),
             }
-            next = self.after(next);
         }
-        self.set(hole, (0, 0));
     }
 
     fn set(&mut self, place: usize, entry: (u32, u32)) {
