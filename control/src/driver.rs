@@ -13,11 +13,13 @@ use crate::otlp::Batch;
 use crate::pairing::{Bounds, Outcome, Pairing};
 use crate::process::{ProcessKey, Reading};
 use crate::shared::Shared;
-use crate::store::{StoreError, save_change, save_snapshot, save_trace_pair};
+use crate::store::{StoreError, prune, save_change, save_snapshot, save_trace_pair};
 use crate::verdict::Question;
 
 /// How often snapshots are saved, rates taken and gone proxies looked for.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
+/// How often what is too old or too much is looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// How often pairing looks for what is complete.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
 /// Bounds of the ramp's interval.
@@ -28,6 +30,7 @@ const SLOWEST_BEAT: Duration = Duration::from_secs(3_600);
 pub(crate) fn start(shared: &Arc<Shared>, batches: mpsc::Receiver<Batch>, bounds: Bounds) {
     shared.tasks.spawn(beat(shared.clone()));
     shared.tasks.spawn(snapshots(shared.clone()));
+    shared.tasks.spawn(pruning(shared.clone()));
     shared.tasks.spawn(pair(shared.clone(), batches, bounds));
 }
 
@@ -87,6 +90,27 @@ async fn snapshots(shared: Arc<Shared>) {
         let was = std::mem::replace(&mut available, shared.store.outage().is_none());
         if was != available {
             shared.touch();
+        }
+    }
+}
+
+/// Drops what is too old or too much.
+async fn pruning(shared: Arc<Shared>) {
+    let mut every = tokio::time::interval(PRUNE_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shared.shutdown.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        let retention = shared.core().manifest.control.retention;
+        let unix_ms = shared.clock.unix_ms();
+        let pruned = shared
+            .store
+            .call(move |session| prune(session, retention, unix_ms));
+        // Where the store fails it has said so itself.
+        if pruned.await.unwrap_or(false) {
+            shared.store.shrink();
         }
     }
 }

@@ -9,6 +9,7 @@ mod examples;
 mod health;
 mod location;
 mod postgres;
+mod retention;
 mod schema;
 mod sqlite;
 mod state;
@@ -34,6 +35,7 @@ pub(crate) use decisions::{Sought, find_decision, list_decisions};
 pub(crate) use examples::{Which, list_samples, list_trace_pairs, save_sample, save_trace_pair};
 pub(crate) use health::{Health, Outage};
 pub(crate) use location::Location;
+pub(crate) use retention::prune;
 pub(crate) use state::{
     Change, Committed, EvidenceRow, ProxyRow, RampRow, Saved, Snapshot, load, save_change,
     save_snapshot,
@@ -236,16 +238,21 @@ impl Store {
             // Whoever doesn't wait for the answer has said so by dropping it.
             let _ = tell.send(done);
         });
+        self.hand_over(job)?;
+        Ok(answer)
+    }
+
+    fn hand_over(&self, job: Job) -> Result<(), StoreError> {
         let jobs = self
             .jobs
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        match jobs.ok_or(StoreError::Closed)?.try_send(job) {
-            Ok(()) => Ok(answer),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(StoreError::Full),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(StoreError::Closed),
-        }
+        let sent = jobs.ok_or(StoreError::Closed)?.try_send(job);
+        sent.map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Full,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+        })
     }
 
     /// Does a job and waits for its answer.
@@ -258,6 +265,17 @@ impl Store {
             .await
             .map_err(|_| StoreError::Closed)?
             .map_err(StoreError::Failed)
+    }
+
+    /// Lets the database give back the space of rows that have gone, when it comes to that.
+    pub(crate) fn shrink(&self) {
+        let shrink: Job = Box::new(|database| {
+            if let Err(error) = database.shrink() {
+                tracing::warn!(error = chain(&error), "the store can't be made smaller");
+            }
+        });
+        // With a full queue there is more urgent work; it is tried again after the next pruning.
+        let _ = self.hand_over(shrink);
     }
 
     /// Takes no more jobs, lets the thread finish those it has, and waits for it. Blocks.

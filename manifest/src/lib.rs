@@ -13,7 +13,7 @@ mod words;
 pub use error::{ManifestError, Position};
 pub use manifest::{
     ArmConfig, CompareKey, ControlConfig, DescriptorSource, Limits, Manifest, Mirror,
-    MirrorSideEffects, NamedField, OverrideHeader, Rule, StickyKey, Target,
+    MirrorSideEffects, NamedField, OverrideHeader, Retention, Rule, StickyKey, Target,
 };
 pub use manifest::{Event, Notify};
 pub use manifest::{Gates, OnFailure, Ramp, RampScope, Step};

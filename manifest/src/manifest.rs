@@ -58,6 +58,27 @@ pub struct ControlConfig {
     pub operator: String,
     /// The SQLite file, or the URL of a Postgres; default `cutover.db`.
     pub store: String,
+    /// How long, and how much, of what was seen is kept.
+    pub retention: Retention,
+}
+
+/// How long, and how much, of what was seen is kept: examples, and what decisions were drawn from.
+/// The ramp's place, the evidence and the log's lines stay whatever they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// What is older goes; default 90 d.
+    pub age: Duration,
+    /// Beyond it the oldest goes; bytes, default 200 MiB, without what the database adds.
+    pub size_bytes: usize,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention {
+            age: Duration::from_secs(90 * 86_400),
+            size_bytes: 200 << 20,
+        }
+    }
 }
 
 /// One implementation.

@@ -56,6 +56,15 @@ pub(crate) struct RawControl {
     pub(crate) listen: Option<Spanned<String>>,
     pub(crate) operator: Option<Spanned<String>>,
     pub(crate) store: Option<String>,
+    #[serde(default)]
+    pub(crate) retention: RawRetention,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawRetention {
+    pub(crate) age: Option<RawDuration>,
+    pub(crate) size: Option<RawSize>,
 }
 
 #[derive(Deserialize)]

@@ -259,3 +259,21 @@ fn reads_compare_rules_with_the_places_of_the_fields_they_name() {
         assert!(error.contains(says), "{error} lacks {says}");
     }
 }
+
+#[test]
+fn reads_how_long_and_how_much_is_kept() {
+    let kept = |control: &str| {
+        let listen = "  listen: 127.0.0.1:50050\n";
+        let text = WHOLE.replacen(listen, &format!("{listen}  control: {control}\n"), 1);
+        let retention = parse(&text).unwrap().control.retention;
+        (retention.age.as_secs() / 86_400, retention.size_bytes >> 20)
+    };
+    assert_eq!(kept("{}"), (90, 200));
+    assert_eq!(kept("{ retention: { age: 7d } }"), (7, 200));
+    assert_eq!(kept("{ retention: { age: 30d, size: 1GiB } }"), (30, 1_024));
+    let bad = refusal(
+        "  listen:",
+        "  control: { retention: { size: 1GB } }\n  listen:",
+    );
+    assert!(bad.contains("1GiB"), "{bad}");
+}

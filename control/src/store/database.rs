@@ -70,6 +70,9 @@ pub(super) trait Database: Session + Send {
     fn version(&mut self) -> Result<i64, DatabaseError>;
     /// Notes the version of the schema.
     fn set_version(&mut self, version: i64) -> Result<(), DatabaseError>;
+    /// Gives space that deleted rows have left back to the disk, where that is possible. Not
+    /// within a transaction.
+    fn shrink(&mut self) -> Result<(), DatabaseError>;
     /// How this database names its types.
     fn dialect(&self) -> Dialect;
     /// Lets go of it.

@@ -30,16 +30,19 @@ pub(super) fn save_decisions(
     let mut saved = Vec::with_capacity(decisions.len());
     for decision in decisions {
         let mut decision = decision.clone();
-        // The line without the counters, whose maps have no order.
-        let token = hex(&content_hash(&split(decision.clone()).0));
-        if decision.basis.is_some() {
+        let basis = decision.basis.take();
+        // Of the line without the counters, whose maps have no order.
+        let token = hex(&content_hash(&decision.encode_to_vec()));
+        if basis.is_some() {
             decision.samples = samples(session, &decision.scope)?;
         }
-        let (body, basis) = split(decision.clone());
+        let body = decision.encode_to_vec();
+        decision.basis = basis;
+        let basis = decision.basis.as_ref().map(Message::encode_to_vec);
         session.execute(
             "INSERT INTO decisions (token, at_unix_ms, body, basis) VALUES ($1, $2, $3, $4)
              ON CONFLICT (token) DO NOTHING",
-            values![&token, decision.at_unix_ms, body, basis],
+            values![&token, decision.at_unix_ms, body, basis.unwrap_or_default()],
         )?;
         let id = session.query("SELECT id FROM decisions WHERE token = $1", values![&token])?;
         decision.id = id.first().map_or(Ok(0), |row| row.number(0))?;

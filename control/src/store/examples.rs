@@ -8,6 +8,8 @@ use super::database::{DatabaseError, Row, Session, values};
 
 /// Most samples kept for each method and path; the newest stay.
 const SAMPLES_PER_PATH: u32 = 20;
+/// Most samples kept in all.
+const MAX_SAMPLES: u32 = 20_000;
 /// Most pairs of traces that differ kept for each method; the newest stay.
 const MISMATCHED_PER_METHOD: u32 = 40;
 /// Most pairs of traces that agree kept for each method; the newest stay.
@@ -35,6 +37,14 @@ pub(crate) fn save_sample(
             )?;
         }
     }
+    session.execute(
+        "DELETE FROM sample_paths WHERE id <= (SELECT max(id) FROM samples) - $1",
+        values![MAX_SAMPLES],
+    )?;
+    session.execute(
+        "DELETE FROM samples WHERE id <= (SELECT max(id) FROM samples) - $1",
+        values![MAX_SAMPLES],
+    )?;
     Ok(())
 }
 

@@ -268,6 +268,11 @@ impl Database for Postgres {
         Ok(())
     }
 
+    fn shrink(&mut self) -> Result<(), DatabaseError> {
+        // Autovacuum does it.
+        Ok(())
+    }
+
     fn dialect(&self) -> Dialect {
         DIALECT
     }

@@ -166,7 +166,8 @@ fn migrate_to(database: &mut dyn Database, newest: i64) -> Result<(), Unfit> {
     Ok(())
 }
 
-/// Takes the bulk out of decisions, and samples out of the rows of their paths. Only SQLite was
+/// Takes the bulk out of decisions, samples out of the rows of their paths, and notes when pairs
+/// of traces were taken. Only SQLite was
 /// there before; a Postgres has none of either yet.
 fn split_bodies(session: &mut dyn Session) -> Result<(), DatabaseError> {
     for mut row in session.query("SELECT id, body FROM old_decisions ORDER BY id", &[])? {
@@ -184,6 +185,13 @@ fn split_bodies(session: &mut dyn Session) -> Result<(), DatabaseError> {
         let instance = row.text(0)?;
         let sample = wire::Sample::decode(row.bytes(1)?.as_slice()).unwrap_or_default();
         insert_sample(session, &instance, &sample)?;
+    }
+    for mut row in session.query("SELECT id, body FROM trace_pairs", &[])? {
+        let pair = wire::TracePair::decode(row.bytes(1)?.as_slice()).unwrap_or_default();
+        session.execute(
+            "UPDATE trace_pairs SET at_unix_ms = $1 WHERE id = $2",
+            values![pair.at_unix_ms, row.int(0)?],
+        )?;
     }
     Ok(())
 }

@@ -57,6 +57,18 @@ impl Place {
         }
     }
 
+    /// How much room it takes on the disk, bytes.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        if self.folder.is_some() {
+            let of = |suffix| std::fs::metadata(format!("{}{suffix}", self.url));
+            return of("").unwrap().len() + of("-wal").map_or(0, |file| file.len());
+        }
+        let sql = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class
+                   WHERE relnamespace = 'cutover'::regnamespace AND relkind = 'r'";
+        let size = Server::of_this_run().unwrap().sql(&self.url, sql);
+        size.parse().unwrap()
+    }
+
     /// Opens it, with what it holds.
     pub(crate) fn store(&self) -> (Store, Saved) {
         let (store, saved, _) = self.open().unwrap();

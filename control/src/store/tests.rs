@@ -1,3 +1,6 @@
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
 use super::testing::{Place, on_both};
 use super::*;
 
@@ -135,4 +138,129 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
         let (_, saved, found) = copy.open().unwrap();
         assert_eq!((saved.generation, found), (generation, Found::Kept));
     }
+}
+
+/// What a child process does until it is killed: changes, each told when it is acknowledged.
+#[test]
+#[ignore = "a part of another test, which runs it in a process of its own"]
+fn writes_until_it_is_killed() {
+    let Ok(url) = std::env::var("CUTOVER_TEST_STORE") else {
+        return;
+    };
+    let location = Location::parse(&url).unwrap();
+    let (store, saved, _) = Store::open(&location, Clock::start()).unwrap();
+    for generation in saved.generation + 1.. {
+        let change = Change {
+            generation,
+            decisions: vec![cutover_proto::cutover::v1::Decision {
+                at_unix_ms: generation as i64,
+                ..Default::default()
+            }],
+            ..Change::default()
+        };
+        let answer = store.submit(move |c| save_change(c, &change)).unwrap();
+        answer.blocking_recv().unwrap().unwrap();
+        println!("acknowledged {generation}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_is_whole_after_each_of_200_kills_and_has_all_that_was_acknowledged() {
+    let place = file();
+    let mut acknowledged = 0;
+    for kill in 0..200_u64 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::tests::writes_until_it_is_killed"])
+            .args(["--ignored", "--nocapture", "--test-threads=1"])
+            .env("CUTOVER_TEST_STORE", &place.url)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // Killed in the middle of one of its first writes.
+        let mut left = kill % 5;
+        for line in lines.by_ref().map_while(Result::ok) {
+            if let Some((_, generation)) = line.split_once("acknowledged ") {
+                acknowledged = generation.parse().unwrap();
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for line in lines.map_while(Result::ok) {
+            if let Some((_, generation)) = line.split_once("acknowledged ") {
+                acknowledged = generation.parse().unwrap();
+            }
+        }
+    }
+    let (store, saved, found) = place.open().unwrap();
+    assert_eq!(found, Found::Kept);
+    assert!(acknowledged >= 200, "{acknowledged}");
+    assert!(
+        saved.generation >= acknowledged,
+        "{} of {acknowledged}",
+        saved.generation
+    );
+    let decisions = store.call(|c| list_decisions(c, 10_000)).await.unwrap();
+    assert_eq!(
+        decisions.len() as u64,
+        saved.generation,
+        "each whole, with its decision"
+    );
+    assert_eq!(decisions[0].at_unix_ms as u64, saved.generation);
+}
+
+#[tokio::test]
+async fn whatever_is_damaged_it_opens_with_a_good_store_or_a_fresh_one() {
+    let (good, damaged) = (file(), file());
+    let (store, _) = good.store();
+    for generation in 1..=50 {
+        let change = Change {
+            generation,
+            decisions: vec![cutover_proto::cutover::v1::Decision {
+                at_unix_ms: generation as i64,
+                why: "x".repeat(500),
+                ..Default::default()
+            }],
+            ..Change::default()
+        };
+        store.call(move |c| save_change(c, &change)).await.unwrap();
+    }
+    drop(store);
+    let bytes = std::fs::read(&good.url).unwrap();
+    // A generator of numbers that is the same in each run (Knuth's).
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut quarantined = 0;
+    for _ in 0..200 {
+        let mut bytes = bytes.clone();
+        if random(4) == 0 {
+            bytes.truncate(random(bytes.len()));
+        } else {
+            let (at, length) = (random(bytes.len()), 1 + random(256));
+            let end = (at + length).min(bytes.len());
+            bytes[at..end].iter_mut().for_each(|byte| *byte ^= 0xff);
+        }
+        std::fs::write(&damaged.url, bytes).unwrap();
+        let (_store, saved, found) = match damaged.open() {
+            Ok(opened) => opened,
+            // The mark that it is ours is damaged: it may be anything, so it is left alone.
+            Err(OpenError::Foreign { .. } | OpenError::Newer { .. }) => continue,
+            Err(error) => panic!("{error}"),
+        };
+        if matches!(found, Found::Quarantined(_)) {
+            quarantined += 1;
+            assert_eq!(saved.generation, 0);
+        }
+    }
+    assert!(quarantined > 40, "{quarantined}");
 }

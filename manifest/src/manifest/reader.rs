@@ -8,7 +8,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::{
     ArmConfig, ControlConfig, DescriptorSource, Gates, Limits, Manifest, Mirror, MirrorSideEffects,
-    OnFailure, OverrideHeader, Ramp, RampScope, Rule, Step, StickyKey, Target,
+    OnFailure, OverrideHeader, Ramp, RampScope, Retention, Rule, Step, StickyKey, Target,
 };
 use crate::error::{ManifestError, Position};
 use crate::raw::{self, RawManifest};
@@ -73,6 +73,7 @@ impl Reader<'_> {
                     .control
                     .store
                     .unwrap_or_else(|| "cutover.db".to_owned()),
+                retention: retention(spec.control.retention),
             },
             legacy: self.arm(&spec.legacy, "spec.legacy.url")?,
             candidate: self.arm(&spec.candidate, "spec.candidate.url")?,
@@ -292,6 +293,14 @@ impl Reader<'_> {
                 Some(raw::RawOnFailure::Rollback) | None => OnFailure::Rollback,
             },
         })
+    }
+}
+
+fn retention(raw: raw::RawRetention) -> Retention {
+    let default = Retention::default();
+    Retention {
+        age: raw.age.map_or(default.age, |age| age.0),
+        size_bytes: raw.size.map_or(default.size_bytes, |size| size.0),
     }
 }
 
