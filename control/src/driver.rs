@@ -13,7 +13,7 @@ use crate::otlp::Batch;
 use crate::pairing::{Bounds, Outcome, Pairing};
 use crate::process::{ProcessKey, Reading};
 use crate::shared::Shared;
-use crate::store::{StoreError, prune, save_change, save_snapshot, save_trace_pair};
+use crate::store::{Store, StoreError, prune, save_change, save_snapshot, save_trace_pair};
 use crate::verdict::Question;
 
 /// How often snapshots are saved, rates taken and gone proxies looked for.
@@ -117,31 +117,34 @@ async fn pruning(shared: Arc<Shared>) {
 
 /// Saves what changed in the evidence, and first what could not be saved before.
 pub(crate) async fn save(shared: &Arc<Shared>) -> Result<(), StoreError> {
-    let pending = shared.core().take_pending();
-    if let Some(change) = pending {
-        let decisions = change.decisions.clone();
-        let saved = shared
-            .store
-            .call(move |session| save_change(session, &change))
-            .await;
-        if let Err(error) = saved {
+    // Handed over under the lock like every change: handed over later, it would put the ramps back
+    // to where they were before a change that came in between.
+    let pending = {
+        let mut core = shared.core();
+        core.take_pending().map(|change| {
+            let decisions = change.decisions.clone();
+            let submitted = shared.store.submit(move |c| save_change(c, &change));
+            (decisions, submitted)
+        })
+    };
+    if let Some((decisions, submitted)) = pending {
+        if let Err(error) = Store::answer(submitted).await {
             shared.core().not_saved(decisions);
             return Err(error);
         }
     }
-    let snapshot = {
+    let (snapshot, submitted) = {
         let mut core = shared.core();
         let now = shared.clock.elapsed();
         core.ledger.retire_gone(now);
         let totals = core.ledger.totals();
         core.rates.take(&totals, now);
-        Arc::new(core.snapshot())
+        let snapshot = Arc::new(core.snapshot());
+        let job = snapshot.clone();
+        let submitted = shared.store.submit(move |c| save_snapshot(c, &job));
+        (snapshot, submitted)
     };
-    let job = snapshot.clone();
-    let saved = shared
-        .store
-        .call(move |session| save_snapshot(session, &job))
-        .await;
+    let saved = Store::answer(submitted).await;
     if saved.is_err() {
         shared.core().give_back(&snapshot);
     }
@@ -228,6 +231,7 @@ fn count(shared: &Shared, outcomes: Vec<Outcome>) {
 #[cfg(test)]
 mod tests {
     use cutover_manifest::{Manifest, Weight};
+    use cutover_proto::cutover::v1::Decision;
 
     use super::*;
     use crate::clock::Clock;
@@ -244,9 +248,8 @@ spec:
   candidate: { url: \"http://127.0.0.1:2\" }
 ";
 
-    #[tokio::test]
-    async fn a_store_that_fails_delays_no_table_and_gets_everything_later() {
-        let (clock, place) = (Clock::start(), Place::sqlite().unwrap());
+    /// Around a store.
+    fn shared(place: &Place) -> Arc<Shared> {
         let (store, saved) = place.store();
         let manifest = Arc::new(Manifest::parse("test", MANIFEST).unwrap());
         let at = crate::core::Moment {
@@ -255,15 +258,46 @@ spec:
         };
         let (mut core, _) = Core::new(manifest, &saved, at);
         let table = core.renew();
-        let shared = Arc::new(Shared::new(core, table, store, clock));
+        Arc::new(Shared::new(core, table, store, Clock::start()))
+    }
+
+    fn override_all(
+        weight: Weight,
+    ) -> impl FnOnce(&mut Core, crate::core::Moment) -> Result<Vec<Decision>, ChangeError> {
+        move |core, at| core.set_weight(ALL, Some(weight), ("ada", "why"), at)
+    }
+
+    #[tokio::test]
+    async fn nobody_is_shown_what_is_not_saved_yet() {
+        let shared = shared(&Place::sqlite().unwrap());
+        let (go_on, stalled) = std::sync::mpsc::channel::<()>();
+        let stalled = shared
+            .store
+            .submit(move |_| Ok(stalled.recv().is_ok()))
+            .unwrap();
+        let changing = shared.clone();
+        let changing =
+            tokio::spawn(async move { changing.change(override_all(Weight::FULL)).await });
+        while shared.core().overrides.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let mut shown = Box::pin(shared.shown(|core, _| core.overrides.len()));
+        assert!(futures_util::poll!(&mut shown).is_pending());
+        go_on.send(()).unwrap();
+        assert_eq!(shown.await, 1);
+        changing.await.unwrap().unwrap().unwrap();
+        assert!(stalled.await.unwrap().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_store_that_fails_delays_no_table_and_gets_everything_later() {
+        let place = Place::sqlite().unwrap();
+        let shared = shared(&place);
         let rename = |sql: &'static str| shared.store.call(move |c| c.execute(sql, &[]));
         rename("ALTER TABLE ramps RENAME TO gone").await.unwrap();
         rename("ALTER TABLE overrides RENAME TO gone_too")
             .await
             .unwrap();
-        let override_all = |weight| {
-            move |core: &mut Core, at| core.set_weight(ALL, Some(weight), ("ada", "why"), at)
-        };
         let saved = shared.change(override_all(Weight::FULL)).await.unwrap();
         assert!(saved.is_err());
         let pushed = shared.tables().borrow().weights.clone().unwrap();

@@ -50,8 +50,8 @@ impl Operator {
         Operator { shared }
     }
 
-    fn status(&self) -> wire::Status {
-        self.shared.status()
+    async fn status(&self) -> wire::Status {
+        self.shared.status().await
     }
 
     /// Applies a change, and answers with the state after it.
@@ -70,7 +70,7 @@ impl Operator {
                 "the change is in force, but it was not saved: {error}"
             ))
         })?;
-        Ok(Some(self.status()))
+        Ok(Some(self.status().await))
     }
 }
 
@@ -83,7 +83,7 @@ impl OperatorService for Operator {
         _: Request<wire::GetStatusRequest>,
     ) -> Result<Response<wire::GetStatusResponse>, Status> {
         Ok(Response::new(wire::GetStatusResponse {
-            status: Some(self.status()),
+            status: Some(self.status().await),
         }))
     }
 

@@ -18,7 +18,7 @@ const MAX_DECISIONS: u32 = 100;
 /// Draws the report.
 pub(crate) async fn report(shared: &Arc<Shared>) -> Result<wire::GetReportResponse, StoreError> {
     let mut report = {
-        let state = shared.status();
+        let state = shared.status().await;
         let totals = shared.core().ledger.totals();
         let sum = |of: fn(&crate::tally::PairTally) -> u64| {
             totals.values().map(|tally| of(&tally.pairs)).sum()

@@ -1,6 +1,7 @@
 //! What the tasks share, and the one way in which a change takes effect: decided under the lock,
 //! saved with its reasons in one transaction, then pushed to every proxy at once.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +42,10 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     tables: watch::Sender<Arc<wire::RouteTable>>,
     changed: watch::Sender<u64>,
+    /// How many changes were decided; counted under the lock.
+    decided: AtomicU64,
+    /// How many of those are saved, or were waited for long enough.
+    settled: watch::Sender<u64>,
 }
 
 impl Shared {
@@ -64,6 +69,8 @@ impl Shared {
             tasks,
             tables: watch::Sender::new(table),
             changed: watch::Sender::new(0),
+            decided: AtomicU64::new(0),
+            settled: watch::Sender::new(0),
         }
     }
 
@@ -82,8 +89,8 @@ impl Shared {
     }
 
     /// The state, as operators see it.
-    pub(crate) fn status(&self) -> wire::Status {
-        let mut state = status(&mut self.core(), self.moment());
+    pub(crate) async fn status(&self) -> wire::Status {
+        let mut state = self.shown(status).await;
         state.store = Some(self.store.status());
         state
     }
@@ -96,6 +103,22 @@ impl Shared {
                 "the store is unavailable: the ramp stays until it is there again".to_owned(),
             ),
         }
+    }
+
+    /// What `look` sees of the state, once that is saved: what somebody was shown is not undone by
+    /// a crash. A slow store is waited for as long as tables wait for it.
+    pub(crate) async fn shown<T>(&self, look: impl FnOnce(&mut Core, Moment) -> T) -> T {
+        let (seen, decided) = {
+            let mut core = self.core();
+            let seen = look(&mut core, self.moment());
+            (seen, self.decided.load(Ordering::Relaxed))
+        };
+        let mut settled = self.settled.subscribe();
+        let saved = settled.wait_for(|settled| *settled >= decided);
+        // When the time is over, it is shown all the same: operators need to see most when
+        // something is wrong.
+        let _ = tokio::time::timeout(SAVE_PATIENCE, saved).await;
+        seen
     }
 
     /// The newest table, and every one after it.
@@ -123,18 +146,19 @@ impl Shared {
         let shared = self.clone();
         let task = self.tasks.spawn(async move {
             let at = shared.moment();
-            let (table, manifest, decisions, saved) = {
+            let (number, table, manifest, decisions, saved) = {
                 let mut core = shared.core();
                 let decisions = decide(&mut core, at)?;
                 if decisions.is_empty() {
                     return Ok(Ok(()));
                 }
                 log(&decisions);
+                let number = shared.decided.fetch_add(1, Ordering::Relaxed) + 1;
                 let table = core.renew();
                 let change = core.change(decisions.clone());
                 // Handed over under the lock, so that changes are saved in their order.
                 let saved = shared.store.submit(move |c| save_change(c, &change));
-                (table, core.manifest.clone(), decisions, saved)
+                (number, table, core.manifest.clone(), decisions, saved)
             };
             let saved = match saved {
                 Ok(answer) => shared.saved(answer, &decisions).await,
@@ -146,6 +170,8 @@ impl Shared {
             if let Err(error) = &saved {
                 tracing::error!(%error, "a change is in force but not saved");
             }
+            let settle = |settled: &mut u64| *settled = number.max(*settled);
+            shared.settled.send_modify(settle);
             shared.push(table);
             // Those that are saved have their ids.
             let told = saved.as_ref().unwrap_or(&decisions);

@@ -260,11 +260,15 @@ impl Store {
         &self,
         job: impl FnOnce(&mut dyn Session) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let answer = self.submit(job)?;
-        answer
-            .await
-            .map_err(|_| StoreError::Closed)?
-            .map_err(StoreError::Failed)
+        Store::answer(self.submit(job)).await
+    }
+
+    /// Waits for the answer to a job that was handed over, or was not.
+    pub(crate) async fn answer<T>(
+        submitted: Result<Answer<T>, StoreError>,
+    ) -> Result<T, StoreError> {
+        let answer = submitted?.await.map_err(|_| StoreError::Closed)?;
+        answer.map_err(StoreError::Failed)
     }
 
     /// Lets the database give back the space of rows that have gone, when it comes to that.

@@ -44,7 +44,7 @@ struct Gate {
 
 /// `GET /api/gate`: the gate as JSON.
 pub(super) async fn show(State(operator): State<Operator>, Query(asked): Query<Asked>) -> Response {
-    match gate(&operator.shared, &asked.scope) {
+    match gate(&operator.shared, &asked.scope).await {
         Ok(gate) => {
             let headers = [(header::CACHE_CONTROL, "no-store")];
             (headers, axum::Json(gate)).into_response()
@@ -58,7 +58,7 @@ pub(super) async fn flagger(
     State(shared): State<Arc<Shared>>,
     Query(asked): Query<Asked>,
 ) -> Response {
-    code(gate(&shared, &asked.scope), |gate| gate.open)
+    code(gate(&shared, &asked.scope).await, |gate| gate.open)
 }
 
 /// `/gate/flagger/rollback`: 200 where a canary has to be rolled back, else 409.
@@ -67,7 +67,8 @@ pub(super) async fn flagger_rollback(
     Query(asked): Query<Asked>,
 ) -> Response {
     let rollback = VerdictKind::Rollback.as_str();
-    code(gate(&shared, &asked.scope), |gate| gate.verdict == rollback)
+    let gate = gate(&shared, &asked.scope).await;
+    code(gate, |gate| gate.verdict == rollback)
 }
 
 fn code(gate: Result<Gate, String>, passes: impl FnOnce(&Gate) -> bool) -> Response {
@@ -85,8 +86,8 @@ fn code(gate: Result<Gate, String>, passes: impl FnOnce(&Gate) -> bool) -> Respo
 }
 
 /// The gate of the ramps in scope, or which scopes there are.
-fn gate(shared: &Shared, scope: &str) -> Result<Gate, String> {
-    let ramps = ramps(&shared.core());
+async fn gate(shared: &Shared, scope: &str) -> Result<Gate, String> {
+    let ramps = shared.shown(|core, _| ramps(core)).await;
     let in_scope = |ramp: &&wire::RampStatus| {
         scope == ALL || ramp.scope == scope || (ramp.scope == ALL && scope.starts_with('/'))
     };

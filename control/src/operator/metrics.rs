@@ -93,7 +93,7 @@ pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
         .unwrap_or_default();
     let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
     let state = Scrape {
-        status: shared.status(),
+        status: shared.status().await,
         received: load(&shared.otlp.spans),
         rejected: load(&shared.otlp.rejected_spans),
         turned_away: load(&shared.otlp.turned_away),

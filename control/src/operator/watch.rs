@@ -60,7 +60,7 @@ impl Watcher {
         }
         self.first = false;
         self.changes.mark_unchanged();
-        let state = self.shared.status();
+        let state = self.shared.status().await;
         Some((state, self))
     }
 

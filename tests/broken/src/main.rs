@@ -32,6 +32,10 @@ struct Cli {
     #[arg(long, value_name = "NAME", value_enum, hide_possible_values = true)]
     hazard: Vec<Hazard>,
 
+    /// With the hazard `flaky`: one call of GetPlace in so many fails.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    flaky_every: u64,
+
     /// Print every hazard and what it does, and exit; * marks those of the demonstration.
     #[arg(long)]
     list_hazards: bool,
@@ -49,7 +53,8 @@ fn main() -> ExitCode {
         &cli.hazard
     };
     let hazards = chosen.iter().copied().collect::<Hazards>();
-    match server::run(&cli.config, |gazetteer| Broken::new(gazetteer, hazards)) {
+    let broken = |gazetteer| Broken::new(gazetteer, hazards, cli.flaky_every);
+    match server::run(&cli.config, broken) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.exit_code();

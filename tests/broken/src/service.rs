@@ -18,7 +18,6 @@ use crate::{effects, fields, numbers, order, statuses, streams, texts};
 pub(crate) const MAX_VISITOR_CHARS: usize = 128;
 const MAX_RESULTS: i32 = 100;
 const DEFAULT_RESULTS: usize = 10;
-const FLAKY_EVERY: u64 = 50;
 const SELDOM_FLAKY_EVERY: u64 = 200;
 const SLOWER_BY: Duration = Duration::from_millis(20);
 const SLOW_EVERY: u64 = 100;
@@ -30,15 +29,18 @@ const LEAK_BYTES: usize = 16 << 10;
 pub(crate) struct Broken {
     inner: Gazetteer,
     hazards: Arc<Hazards>,
+    flaky_every: u64,
     places_asked_for: AtomicU64,
     positions_asked_for: AtomicU64,
 }
 
 impl Broken {
-    pub(crate) fn new(inner: Gazetteer, hazards: Hazards) -> Self {
+    /// `flaky_every` says which calls fail where the hazard is that some do; from 1.
+    pub(crate) fn new(inner: Gazetteer, hazards: Hazards, flaky_every: u64) -> Self {
         Self {
             inner,
             hazards: Arc::new(hazards),
+            flaky_every,
             places_asked_for: AtomicU64::new(0),
             positions_asked_for: AtomicU64::new(0),
         }
@@ -47,7 +49,8 @@ impl Broken {
     async fn place(&self, request: pb::GetPlaceRequest) -> Result<pb::GetPlaceResponse, Status> {
         let call = self.places_asked_for.fetch_add(1, Ordering::Relaxed) + 1;
         let fails = |hazard, every| self.hazards.has(hazard) && call.is_multiple_of(every);
-        if fails(Hazard::Flaky, FLAKY_EVERY) || fails(Hazard::SeldomFlaky, SELDOM_FLAKY_EVERY) {
+        if fails(Hazard::Flaky, self.flaky_every) || fails(Hazard::SeldomFlaky, SELDOM_FLAKY_EVERY)
+        {
             return Err(errors::database_unavailable());
         }
         let mut response = match PlaceId::new(request.id) {
