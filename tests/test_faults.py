@@ -16,6 +16,9 @@ from harness import CutoverUp, free_port, manifest, rule, run_load, wait_until
 from harness.cutover import freeze, thaw
 
 MIRRORED = [rule(SERVICE, "Echo", weight=0, mirror={"percent": 100})]
+LARGE_BYTES = (4 << 20) - (64 << 10)
+"""A little less than what Python's servers take, and than what is compared at most."""
+LARGE_CALLS = 100
 SOON_S = 2.0
 """Connection refused is told well within this."""
 
@@ -59,6 +62,59 @@ def test_a_missing_shadow_changes_nothing_for_callers(
         load = run_load(up.url, path=ECHO, calls=1_000, duration=60)
         assert load.by_status == {"OK": 1_000}
         wait_until(lambda: _not_compared(up) > 0, what="what was not compared is counted")
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [(("--delay", "1"), "queue_full"), (("--pad", str(2 << 20)), "over_bound")],
+    ids=["slow", "huge"],
+)
+def test_a_slow_or_huge_shadow_changes_nothing_for_callers(
+    foreign_legacy: Backend, tmp_path: Path, logs: Path, flags: tuple[str, str], reason: str
+) -> None:
+    with start_foreign("candidate", logs=logs, extra=flags) as shadow:
+        content = manifest(
+            foreign_legacy.url,
+            shadow.url,
+            rules=MIRRORED,
+            limits={"mirrorQueue": 16, "maxComparedMessageBytes": "1MiB"},
+            descriptors=write_descriptors(tmp_path / "foreign.bin"),
+        )
+        with CutoverUp(content, scratch=tmp_path, logs=logs) as up, up.channel() as channel:
+            wait_until(lambda: channel.unary_unary(ECHO)(b"x", timeout=10) and shadow.ledger(ECHO))
+            started = time.monotonic()
+            for _ in range(100):
+                sent = os.urandom(1_000)
+                assert channel.unary_unary(ECHO)(sent, timeout=10) == sent
+            # One slow shadow after the other would have taken a second each.
+            assert time.monotonic() - started < 30
+            dropped = "cutover_pairs_not_compared_total"
+            wait_until(lambda: up.metrics().sum(dropped, reason=reason) > 0, what=reason)
+
+
+def test_large_mirrored_messages_are_shed_within_the_memory_that_they_may_take(
+    foreign_legacy: Backend, tmp_path: Path, logs: Path
+) -> None:
+    with start_foreign("candidate", logs=logs, extra=("--delay", "5")) as shadow:
+        content = manifest(
+            foreign_legacy.url,
+            shadow.url,
+            rules=MIRRORED,
+            limits={"mirrorMemory": "32MiB"},
+            descriptors=write_descriptors(tmp_path / "foreign.bin"),
+        )
+        with CutoverUp(content, scratch=tmp_path, logs=logs) as up, up.channel() as channel:
+            wait_until(lambda: channel.unary_unary(ECHO)(b"x", timeout=10) and shadow.ledger(ECHO))
+            before = _peak_bytes(up.pid)
+            sent = os.urandom(LARGE_BYTES)
+            for _ in range(LARGE_CALLS):
+                assert channel.unary_unary(ECHO)(sent, timeout=30) == sent
+            grown = _peak_bytes(up.pid) - before
+            assert grown < LARGE_CALLS * LARGE_BYTES / 4
+            # What mirroring may take, and as much again for what is on its way.
+            assert grown < 96 << 20
+            over = up.metrics().sum("cutover_pairs_not_compared_total", reason="over_bound")
+            assert over > LARGE_CALLS / 2
 
 
 def test_a_missing_legacy_is_told_at_once(
@@ -159,6 +215,13 @@ def _refuses(address: str) -> bool:
 def _nobody() -> str:
     """A URL at which nobody listens."""
     return f"http://127.0.0.1:{free_port()}"
+
+
+def _peak_bytes(pid: int) -> int:
+    """The most memory that a process has ever had resident."""
+    status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    (kib,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(kib) << 10
 
 
 def _not_compared(up: CutoverUp) -> float:

@@ -20,10 +20,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="foreign", description=__doc__)
     parser.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT")
     parser.add_argument("--arm", required=True)
+    parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="of Echo")
+    parser.add_argument("--pad", type=int, default=0, metavar="BYTES", help="behind Echo's answer")
     arguments = parser.parse_args()
     server = grpc.server(
         ThreadPoolExecutor(THREADS),
-        handlers=[Foreign(arguments.arm)],
+        handlers=[Foreign(arguments.arm, delay_s=arguments.delay, pad=arguments.pad)],
         options=(("grpc.so_reuseport", 0), ("grpc.max_send_message_length", -1)),
     )
     healthy = health.HealthServicer()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -51,9 +52,11 @@ class Backend:
         self.process.stop()
 
 
-def start_foreign(arm: str, *, logs: Path, listen: str = "127.0.0.1:0") -> Backend:
-    """Starts a backend that answers as `arm`."""
-    command = [sys.executable, "-m", "foreign", "--arm", arm, "--listen", listen]
+def start_foreign(
+    arm: str, *, logs: Path, listen: str = "127.0.0.1:0", extra: Sequence[str] = ()
+) -> Backend:
+    """Starts a backend that answers as `arm`; `extra` are more of its flags."""
+    command = [sys.executable, "-m", "foreign", "--arm", arm, "--listen", listen, *extra]
     env = {"PYTHONPATH": str(ROOT / "tests")}
     process = Process(f"foreign-{arm}", command, logs=logs, env=env)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -80,9 +81,11 @@ class Ledger:
 class Foreign(grpc.GenericRpcHandler):
     """The service, without generated code."""
 
-    def __init__(self, arm: str) -> None:
-        """Answers as `arm`."""
+    def __init__(self, arm: str, *, delay_s: float = 0.0, pad: int = 0) -> None:
+        """Answers as `arm`; `Echo` only after a delay, and with so many bytes more."""
         self._arm = arm
+        self._delay_s = delay_s
+        self._pad = bytes(pad)
         self._ledger = Ledger()
         self._handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             ECHO: grpc.unary_unary_rpc_method_handler(self._echo),
@@ -104,8 +107,9 @@ class Foreign(grpc.GenericRpcHandler):
         entry = self._ledger.enter(ECHO, context)
         context.send_initial_metadata((("x-arm", self._arm), *INITIAL))
         context.set_trailing_metadata(TRAILING)
+        time.sleep(self._delay_s)
         entry["outcome"] = "done"
-        return request
+        return request + self._pad
 
     def _fail(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         entry = self._ledger.enter(FAIL, context)

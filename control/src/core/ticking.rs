@@ -180,3 +180,51 @@ fn since(totals: &Totals, baseline: &Totals, method: &str) -> MethodTally {
         .get(method)
         .map_or_else(|| now.clone(), |then| now.since(then))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use cutover_manifest::Manifest;
+
+    use super::*;
+    use crate::ramp::Move;
+    use crate::store::Saved;
+
+    const MANIFEST: &str = "
+apiVersion: cutover.dev/v1alpha1
+kind: Cutover
+metadata: { name: a }
+spec:
+  legacy: { url: \"http://127.0.0.1:1\" }
+  candidate: { url: \"http://127.0.0.1:2\" }
+  ramp: { scope: service, steps: [{ weight: 10, hold: 1h }, { weight: 100 }] }
+";
+    const HOUR_MS: i64 = 3_600_000;
+
+    #[test]
+    fn a_wall_clock_that_jumps_moves_no_ramp_and_shortens_no_hold() {
+        let manifest = Arc::new(Manifest::parse("test", MANIFEST).unwrap());
+        let moment = |seconds, unix_ms| Moment {
+            now: Duration::from_secs(seconds),
+            unix_ms,
+        };
+        let (mut core, _) = Core::new(manifest, &Saved::default(), moment(0, HOUR_MS));
+        let promoted = core.move_ramp(ALL, Move::Promote, ("ada", "why"), moment(0, HOUR_MS));
+        assert_eq!(promoted.unwrap().len(), 1);
+        for (seconds, unix_ms) in [(1, 3 * HOUR_MS), (2, -HOUR_MS), (3, HOUR_MS)] {
+            let at = moment(seconds, unix_ms);
+            let questions = core.questions(at);
+            let judged = questions
+                .of
+                .into_iter()
+                .map(|(scope, q)| (scope, q.assess()));
+            let decisions = core.answers(questions.epoch, judged.collect(), &Standing::Leads, at);
+            assert!(decisions.is_empty(), "{decisions:?}");
+            let (_, run) = core.active_ramps().next().unwrap();
+            assert_eq!(run.state.phase, Phase::Progressing);
+            assert_eq!(run.state.held, Duration::from_secs(seconds));
+        }
+    }
+}
