@@ -127,11 +127,11 @@ pub(crate) async fn save(shared: &Arc<Shared>) -> Result<(), StoreError> {
             (decisions, submitted)
         })
     };
-    if let Some((decisions, submitted)) = pending {
-        if let Err(error) = Store::answer(submitted).await {
-            shared.core().not_saved(decisions);
-            return Err(error);
-        }
+    if let Some((decisions, submitted)) = pending
+        && let Err(error) = Store::answer(submitted).await
+    {
+        shared.core().not_saved(decisions);
+        return Err(error);
     }
     let (snapshot, submitted) = {
         let mut core = shared.core();
