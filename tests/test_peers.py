@@ -153,8 +153,9 @@ def test_nghttp(up: CutoverUp, tmp_path: Path) -> None:
     assert "grpc-status: 0" in said
     assert "x-double: b" in said
     body.write_bytes(framed(b"1000"))
-    # Padded frames, a window of 2^10 - 1 bytes, a small table: all the same to what comes.
-    odd = ("-b", "200", "-w", "10", "-W", "16", "--header-table-size", "100")
+    # Padded frames, a window of 2^10 - 1 bytes, a table that shrinks and grows at once.
+    odd = ("-b", "200", "-w", "10", "-W", "16")
+    odd += ("--header-table-size", "0", "--header-table-size", "4096")
     said = nghttp("-nv", *odd, "-d", body, f"{up.url}{COUNT}")
     lengths = re.findall(r"recv \S*DATA\S* frame <length=(\d+)", said)
     assert sum(map(int, lengths)) == sum(5 + len(str(index)) for index in range(1_000))
@@ -166,6 +167,7 @@ def test_h2load(up: CutoverUp, tmp_path: Path) -> None:
     body.write_bytes(framed(b"a message"))
     headers = [flag for header in GRPC for flag in ("-H", header)]
     command = [program("h2load"), "-n", "2000", "-c", "4", "-m", "50", "-d", str(body), *headers]
+    command += ["--header-table-size", "100", "--encoder-header-table-size", "200"]
     done = subprocess.run(
         [*command, f"{up.url}{ECHO}"], capture_output=True, text=True, timeout=60, check=True
     )

@@ -190,15 +190,47 @@ async fn what_is_not_grpc_is_told_so_and_reaches_no_arm() {
     ];
     client.engine.open(get, End::Last).unwrap();
     client.flush().await;
-    let Seen::Headers(_, fields, End::Last) = client.next().await else {
+    let Seen::Headers(_, fields, End::More) = client.next().await else {
         panic!("no answer")
     };
     assert_eq!(value(&fields, ":status"), Some("415"));
+    let Seen::Data(_, text, End::Last) = client.next().await else {
+        panic!("no words")
+    };
+    assert!(text.starts_with(b"This is a proxy for gRPC"));
     let text = metrics(&proxy).await;
     assert!(
         text.contains("cutover_refused_total{reason=\"not_grpc\"} 1"),
         "{text}"
     );
+    drop(client);
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_is_not_grpc_is_answered_to_the_end_when_it_has_ended() {
+    let (proxy, _listener, mut client) = stage().await;
+    let post = [
+        FieldRef::new(b":method", b"POST"),
+        FieldRef::new(b":scheme", b"http"),
+        FieldRef::new(b":path", b"/form"),
+    ];
+    let stream = client.engine.open(post, End::More).unwrap();
+    client.flush().await;
+    assert!(matches!(
+        client.next().await,
+        Seen::Headers(_, _, End::More)
+    ));
+    assert!(matches!(client.next().await, Seen::Data(_, _, End::More)));
+    // More than a window of it: what is of no use is let in and dropped.
+    let body = vec![b'x'; 1_000_000];
+    let sent = client.engine.send_data(stream, body.into(), End::Last);
+    sent.unwrap();
+    client.flush().await;
+    let Seen::Data(_, text, End::Last) = client.next().await else {
+        panic!("no end")
+    };
+    assert!(text.is_empty());
     drop(client);
     proxy.shutdown().await;
 }

@@ -15,7 +15,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use cutover_wire::{
     CommandError, Connection, ConnectionError, End, ErrorCode, Event, FieldRef, HeaderList, Limits,
     Role, StreamKey,
@@ -32,6 +32,8 @@ const ECHO_HEAD: [FieldRef<'static>; 2] = [
     FieldRef::new(b":status", b"200"),
     FieldRef::new(b"content-type", b"application/grpc"),
 ];
+/// What there is to say to a request without a body: a message of no bytes.
+const ECHO_OF_NOTHING: &[u8] = &[0; 5];
 const ECHO_TRAILERS: [FieldRef<'static>; 1] = [FieldRef::new(b"grpc-status", b"0")];
 
 fn main() -> io::Result<()> {
@@ -287,6 +289,10 @@ impl Relay {
                 ) if role == Role::Server => {
                     if echoes {
                         let _ = link.engine.send_headers(stream, ECHO_HEAD, End::More);
+                        if end == End::Last {
+                            let message = Bytes::from_static(ECHO_OF_NOTHING);
+                            let _ = link.engine.send_data(stream, message, End::More);
+                        }
                         echo_end(&mut link.engine, stream, end);
                     } else if let Ok((other, at)) = self.open((id, stream), headers, end) {
                         link.join(stream, other, at);

@@ -14,10 +14,20 @@ use crate::grpc::{Failure, code};
 use crate::route::{Asked, MirrorRule, TraceContext};
 use crate::taps::Taps;
 
+/// What is said to a request that isn't gRPC's, for the eyes of whoever points a browser here.
+const NOT_GRPC: &str = "This is a proxy for gRPC: it takes POST with an application/grpc body.\n";
+
 /// Why a request doesn't become a call.
 enum Refusal {
-    NotGrpc,
+    NotGrpc { request: End, content: Content },
     Failed(Failure),
+}
+
+/// Whether an answer may have any (RFC 9110 section 9.3.2).
+#[derive(PartialEq, Eq)]
+enum Content {
+    Allowed,
+    Forbidden,
 }
 
 impl Core {
@@ -49,14 +59,20 @@ impl Core {
                     link.progress = self.now;
                     let release = match self.call_of_client(id, &link.calls, stream) {
                         Some(call) => self.request_data(call, payload, credit, end),
-                        None => credit,
+                        None => {
+                            end_refusal(&mut link.engine, stream, end);
+                            credit
+                        }
                     };
                     link.engine.release(stream, release);
                 }
                 Event::Trailers { stream, .. } => {
                     // gRPC knows none in requests; they end it.
-                    if let Some(call) = self.call_of_client(id, &link.calls, stream) {
-                        self.request_data(call, Bytes::new(), 0, End::Last);
+                    match self.call_of_client(id, &link.calls, stream) {
+                        Some(call) => {
+                            self.request_data(call, Bytes::new(), 0, End::Last);
+                        }
+                        None => end_refusal(&mut link.engine, stream, End::Last),
                     }
                 }
                 Event::TooLarge { stream, .. } => {
@@ -111,7 +127,12 @@ impl Core {
         let Some(method) = method else {
             self.stats.refused("not_grpc");
             self.give_back(kept);
-            return Err(Refusal::NotGrpc);
+            let content = match headers.method() {
+                Some(b"HEAD") => Content::Forbidden,
+                _ => Content::Allowed,
+            };
+            let request = end;
+            return Err(Refusal::NotGrpc { request, content });
         };
         kept.has_authority = asked.has_authority;
         kept.whole = true;
@@ -239,15 +260,34 @@ impl Core {
 }
 
 impl Refusal {
+    /// Answers. A request that goes on is answered to the end when it has ended, so that whatever
+    /// it does wrong until then is not taken for what comes too late.
     fn send(self, engine: &mut Connection, stream: StreamKey) {
         // To a stream that is gone there is nothing to say.
         let _ = match self {
-            Refusal::NotGrpc => {
-                engine.send_headers(stream, [FieldRef::new(b":status", b"415")], End::Last)
+            Refusal::NotGrpc { request, content } => {
+                let head = [
+                    FieldRef::new(b":status", b"415"),
+                    FieldRef::new(b"content-type", b"text/plain"),
+                ];
+                match content {
+                    Content::Forbidden => engine.send_headers(stream, head, request),
+                    Content::Allowed => engine.send_headers(stream, head, End::More).map(|()| {
+                        let _ = engine.send_data(stream, NOT_GRPC.into(), request);
+                    }),
+                }
             }
             Refusal::Failed(failure) => {
                 engine.send_headers(stream, failure.fields().iter(), End::Last)
             }
         };
+    }
+}
+
+/// Ends the answer to a request that became no call, once the request has ended. Does nothing to
+/// any other stream without a call: its answer is whole.
+fn end_refusal(engine: &mut Connection, stream: StreamKey, request: End) {
+    if request == End::Last {
+        let _ = engine.send_data(stream, Bytes::new(), End::Last);
     }
 }
