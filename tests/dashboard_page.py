@@ -228,6 +228,12 @@ class DashboardPage:
         """The decision log, as shown."""
         return [line.text for line in self.all("[data-decision]")]
 
+    def open_decision(self, decision: int) -> str:
+        """Opens what a decision was drawn from; the whole line as shown."""
+        line = self.one(f'[data-decision="{decision}"]')
+        self._open(line)
+        return line.text
+
     def processes(self) -> dict[str, dict[str, str]]:
         """CPU and memory: "cpuCores", "memoryBytes", … to legacy, candidate and ratio."""
         return {

@@ -10,7 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Arm, binary, free_port, manifest, rule, run_cutover, script
+from cutover.v1 import control_plane_pb2
+from gazetteer.v1 import gazetteer_pb2, gazetteer_pb2_grpc
+from google.protobuf import descriptor_pb2, descriptor_pool
+from harness import (
+    Arm,
+    CutoverUp,
+    binary,
+    free_port,
+    manifest,
+    rule,
+    run_cutover,
+    script,
+    wait_until,
+)
 from harness.manifest import write
 from harness.paths import copy_database
 
@@ -99,6 +112,110 @@ def test_an_unknown_method_is_told_with_the_nearest_one(
     told = done.stdout + done.stderr
     assert "SearchPlacez" in told
     assert f"{SERVICE}/SearchPlaces" in told
+
+
+@pytest.mark.parametrize(
+    ("compare", "said"),
+    [
+        ({"ignore": ["score"]}, "did you mean results[].score?"),
+        ({"tolerance": {"search_id": {"relative": 0.1}}}, "it is a string"),
+        ({"keyed": {"results": ["id"]}}, "did you mean place.id?"),
+    ],
+)
+def test_a_rule_for_a_field_that_cannot_be_compared_so_is_told_with_its_place(
+    compare: dict[str, Any], said: str, legacy: Arm, candidate: Arm, tmp_path: Path
+) -> None:
+    rules = [rule(SERVICE, "SearchPlaces", compare=compare)]
+    path = write(tmp_path / "wrong.yaml", manifest(legacy.url, candidate.url, rules=rules))
+    done = run_cutover("check", "-f", path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stdout
+    lines = path.read_text().splitlines()
+    field = next(iter(compare[next(iter(compare))]))
+    line = next(number for number, text in enumerate(lines, 1) if field in text)
+    column = lines[line - 1].index(field) + 1
+    assert f"{path}:{line}:{column}: " in done.stdout
+
+
+def test_a_running_proxy_tells_rules_that_do_not_fit_and_goes_on(
+    legacy: Arm, candidate: Arm, tmp_path: Path, logs: Path
+) -> None:
+    rules = [
+        rule(SERVICE, "SearchPlaces", mirror={"percent": 100}, compare={"ignore": ["score"]}),
+        rule(SERVICE, "SearchPlacez", weight=1),
+    ]
+    content = manifest(legacy.url, candidate.url, rules=rules)
+    with CutoverUp(content, scratch=tmp_path, logs=logs) as up:
+        _said(up, "did you mean results[].score?")
+        _said(up, "SearchPlacez: the descriptors don't have it")
+        _said(up, "epoch=1")
+        _search(up, calls=3)
+        wait_until(lambda: _pairs(up).compared > 0, timeout=60)
+
+
+def test_descriptors_that_fit_neither_arm_are_told_and_not_held_against_the_candidate(
+    legacy: Arm, candidate: Arm, tmp_path: Path, logs: Path
+) -> None:
+    content = manifest(
+        legacy.url,
+        candidate.url,
+        rules=[rule(SERVICE, "SearchPlaces", mirror={"percent": 100})],
+        descriptors=_skewed(tmp_path / "skewed.binpb"),
+    )
+    with CutoverUp(content, scratch=tmp_path, logs=logs) as up:
+        # What is counted under the first table, before the control plane's, is nobody's evidence.
+        _said(up, "descriptors loaded")
+        _said(up, "epoch=1")
+        _search(up, calls=3)
+        wait_until(lambda: sum(_pairs(up).not_compared.values()) == 3, timeout=60)
+        assert dict(_pairs(up).not_compared) == {"descriptors": 3}
+        assert (_pairs(up).compared, _pairs(up).mismatched) == (0, 0)
+        assert up.process.stderr.read_text().count("the descriptors don't fit the traffic") == 1
+        done = run_cutover("report", "--operator", up.operator_address)
+        assert "renew spec.descriptors.file" in done.stdout, done.stdout + done.stderr
+
+
+def _said(up: CutoverUp, what: str) -> None:
+    wait_until(lambda: what in up.process.stderr.read_text(), timeout=60, what=what)
+
+
+def _search(up: CutoverUp, *, calls: int) -> None:
+    with up.channel() as channel:
+        stub = gazetteer_pb2_grpc.GazetteerServiceStub(channel)
+        for _ in range(calls):
+            found = stub.SearchPlaces(
+                gazetteer_pb2.SearchPlacesRequest(query="Andorra"), timeout=30
+            )
+            assert found.results
+
+
+def _pairs(up: CutoverUp) -> Any:
+    with up.operator() as operator:
+        methods = operator.status().methods
+    mine = [method.pairs for method in methods if method.method.endswith("/SearchPlaces")]
+    return mine[0] if mine else control_plane_pb2.PairCounters()
+
+
+def _skewed(path: Path) -> Path:
+    """Descriptors of another time, in which `search_id` was a number."""
+    files: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+
+    def add(name: str) -> None:
+        if name not in files:
+            described = descriptor_pool.Default().FindFileByName(name)
+            for dependency in described.dependencies:
+                add(dependency.name)
+            files[name] = descriptor_pb2.FileDescriptorProto()
+            described.CopyToProto(files[name])
+
+    name = gazetteer_pb2.DESCRIPTOR.name
+    add(name)
+    messages = {message.name: message for message in files[name].message_type}
+    fields = {field.name: field for field in messages["SearchPlacesResponse"].field}
+    fields["search_id"].type = descriptor_pb2.FieldDescriptorProto.TYPE_INT64
+    described = descriptor_pb2.FileDescriptorSet(file=files.values())
+    path.write_bytes(described.SerializeToString())
+    return path
 
 
 def test_a_right_manifest_passes_the_check(legacy: Arm, candidate: Arm, tmp_path: Path) -> None:

@@ -113,6 +113,12 @@ def test_a_rollback_is_plain_in_words(page: DashboardPage, playback: Playback) -
     assert page.chrome.title.startswith("⚠ Rolled back")
     page.wait(lambda p: "Rolled back" in p.decisions()[0], "the decision to show")
     assert "10 % → 0 %" in page.decisions()[0]
+    told = page.open_decision(9)
+    for part in (
+        *("paired errors", "of n = ", "Evidence ", "decides at "),
+        *("results[].score, value, in SearchPlaces trace 4bf9", "cutover explain 9"),
+    ):
+        assert part in told
     said = page.text("#announcer")
     assert said.startswith("Rolled back: all methods at 0 %.")
     assert not page.reloaded()

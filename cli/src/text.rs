@@ -65,6 +65,10 @@ pub(crate) fn why_not_compared(word: &str) -> &str {
         "deadline" => "no whole answer within the mirror's deadline",
         "cancelled" => "the client went away",
         "connect" => "the other arm could not be connected to",
+        "descriptors" => {
+            "neither arm's answer can be read by the descriptors: renew spec.descriptors.file, or \
+             let reflection tell what the arms run"
+        }
         "no_descriptor" => "no descriptor has the method",
         "comparer_failed" => "the comparison failed: a defect, please report it",
         other => other,

@@ -70,7 +70,8 @@ impl fmt::Display for Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// Field path with indices and map keys folded out, such as `results[].score`. For the call
-    /// itself: `grpc_status`, `grpc_message`, `grpc_details[]…`, `trailer.NAME`, `messages`.
+    /// itself: `grpc_status`, `grpc_message`, `grpc_details[]…`, `trailer.NAME`, `messages`, and
+    /// `messages[]` for one that can't be compared as a whole.
     pub path: String,
     /// In which way.
     pub kind: Kind,

@@ -41,7 +41,7 @@ const STATUS: &str = "grpc_status";
 const STATUS_MESSAGE: &str = "grpc_message";
 /// Path of differences in the status details.
 const DETAILS: &str = "grpc_details";
-/// Path of differences in the number of messages.
+/// Path of differences in the number of messages; with `[]`, of messages that can't be compared.
 const MESSAGES: &str = "messages";
 
 /// Compares what both arms did with one call. For a noise call, the primary's own observation and
@@ -150,7 +150,7 @@ fn compare_message(
         (Ok(one), Ok(other)) => (one, other),
         (one, other) => {
             let reasons = [one, other].map(|side| side.err().unwrap_or_default());
-            return walk.find_plain(&Place::ROOT, Kind::Undecodable, reasons);
+            return walk.find_whole(reasons);
         }
     };
     let decode = |bytes: Bytes| DynamicMessage::decode(method.output.clone(), bytes);
@@ -175,7 +175,7 @@ fn compare_message(
             // Why it can't be decoded comes from the decoder, not from the payload.
             let reason = |error: prost::DecodeError| error.to_string();
             let reasons = [one, other].map(|side| side.err().map(reason).unwrap_or_default());
-            walk.find_plain(&Place::ROOT, Kind::Undecodable, reasons);
+            walk.find_whole(reasons);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! order. INTERNAL spans never match across languages, so they are looked through.
 
 mod diff;
+mod growth;
 mod key;
 mod over_pairs;
 mod run;
@@ -13,10 +14,13 @@ mod timing;
 mod writes;
 
 pub use diff::{Alignment, OpStats, OperationDiff, TraceDiff, diff_pair};
+pub use growth::Growth;
 pub use key::operation_key;
 pub use over_pairs::{OperationEvidence, stands_out};
 pub use subtree::Subtree;
 
+/// Attribute of the proxy's CLIENT spans for copies: bytes of the answer's messages on the wire.
+pub const ANSWER_BYTES: &str = "cutover.answer.bytes";
 /// Most attributes of a span that are looked at.
 pub const MAX_ATTRIBUTES: usize = 128;
 

@@ -84,6 +84,13 @@ export function decodeDecisions(raw) {
     who: text(d.who),
     why: text(d.why),
     gates: verdict(d.verdict).gates,
+    samples: list(d.samples).map((s) => ({
+      traceId: text(s.traceId),
+      method: text(s.method),
+      atMs: number(s.atUnixMs),
+      path: text(s.path),
+      kind: text(s.kind),
+    })),
   }));
 }
 

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cutover_compare::trace::{OperationDiff, Span, Subtree, TraceDiff, diff_pair, operation_key};
+use cutover_compare::trace::{
+    Growth, OperationDiff, Span, Subtree, TraceDiff, diff_pair, operation_key,
+};
 use cutover_manifest::MethodPath;
 use cutover_proto::cutover::v1 as wire;
 
@@ -29,6 +31,8 @@ const KEEP_EVERY: Duration = Duration::from_secs(1);
 struct Method {
     status: wire::TraceStatus,
     kept: [Kept; 2],
+    /// By key of the operation; in memory only, so it begins anew with the process.
+    growth: BTreeMap<String, Growth>,
 }
 
 /// How many pairs were handed on to be kept, and when the last one was.
@@ -100,8 +104,12 @@ impl Traces {
                 let legacy_spans = summarise(&legacy);
                 let candidate_spans = summarise(&candidate);
                 let trace_id = hex(&legacy.root.trace_id);
-                let diff = diff_pair(&subtree(legacy), &subtree(candidate));
+                let (legacy, candidate) = (subtree(legacy), subtree(candidate));
+                let diff = diff_pair(&legacy, &candidate);
                 let mismatched = counted.add(&diff);
+                if let Some(bytes) = legacy.answer_bytes().or(candidate.answer_bytes()) {
+                    counted.add_growth(&diff, bytes);
+                }
                 if !counted.kept[usize::from(mismatched)].take(now) {
                     return None;
                 }
@@ -184,6 +192,22 @@ impl Method {
             add_operation(&mut operations[index], operation);
         }
         mismatched
+    }
+
+    /// Counts whether the candidate's calls grow with the answer; the legacy's don't.
+    fn add_growth(&mut self, diff: &TraceDiff, answer_bytes: u64) {
+        for status in &mut self.status.operations {
+            let called = diff
+                .operations
+                .iter()
+                .find(|operation| operation.key == status.key);
+            let excess = called.map_or(0, |operation| {
+                i64::from(operation.candidate.count) - i64::from(operation.legacy.count)
+            });
+            let growth = self.growth.entry(status.key.clone()).or_default();
+            growth.record(answer_bytes, excess);
+            status.n_plus_one |= growth.stands_out();
+        }
     }
 }
 

@@ -149,6 +149,8 @@ impl Call {
                 status,
                 started: SystemTime::now() - duration,
                 duration,
+                // The copies' spans say how long the answer is.
+                answer_bytes: None,
             };
             spans.client(&span(self.client_span, Some(self.server_span)));
             spans.server(&span(self.server_span, self.trace.parent));

@@ -1,6 +1,7 @@
 //! Mirror: copies of calls, off the client's path, on a runtime of its own with connections,
 //! memory and deadlines of its own. What happens here can't delay or fail a primary call.
 
+mod misfit;
 mod observation;
 mod samples;
 mod shadow;
@@ -19,6 +20,7 @@ use crate::route::{Copying, TraceContext};
 use crate::shared::Taken;
 use crate::taps::{Chunks, RequestEnd};
 
+pub(crate) use misfit::Misfits;
 pub(crate) use samples::Samples;
 pub(crate) use shadow::{Shadow, run};
 
@@ -85,4 +87,12 @@ pub(crate) struct Answer {
     /// The answer was larger than the bounds; `chunks` are not whole.
     pub(crate) overflow: bool,
     pub(crate) duration: Duration,
+}
+
+impl Answer {
+    /// Length of its messages with their prefixes, where they are whole.
+    pub(crate) fn bytes(&self) -> Option<usize> {
+        let length = || self.chunks.iter().map(Bytes::len).sum();
+        (!self.overflow).then(length)
+    }
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::forward::Core;
 use crate::journal::Journal;
-use crate::mirror::{MirrorCall, Samples, Shadow};
+use crate::mirror::{MirrorCall, Misfits, Samples, Shadow};
 use crate::observe::Labels;
 use crate::report::{
     Control, Runtimes, Snapshot, SnapshotRequest, Tables, TakeSamples, describe, sync,
@@ -194,6 +194,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             table: ArcSwapOption::empty(),
             descriptors: ArcSwapOption::empty(),
+            describe: Notify::new(),
             labels: ArcSwap::from_pointee(Labels::default()),
             mirror,
             mirror_memory: Budget::new(limits.mirror_memory_bytes),
@@ -207,10 +208,8 @@ impl Proxy {
             drain: CancellationToken::new(),
             stop: CancellationToken::new(),
         };
-        let changed = Arc::new(Notify::new());
         let tables = Tables {
             shared: shared.clone(),
-            changed: changed.clone(),
         };
         if let Some(manifest) = &options.bootstrap {
             // Until the control plane says more, everything that isn't pinned is the legacy's.
@@ -250,7 +249,7 @@ impl Proxy {
         let stop = shutdown.stop.clone();
         threads.push(thread("cutover-report", move || {
             background.block_on(async move {
-                let describe = tokio::spawn(describe(shared.clone(), changed, stop.clone()));
+                let describe = tokio::spawn(describe(shared.clone(), stop.clone()));
                 let admin = admin::run(admin_listener, shared.clone(), runtimes, stop.clone());
                 let admin = tokio::spawn(admin);
                 match control {
@@ -389,6 +388,7 @@ fn shadow_thread(
             shared,
             samples: RefCell::new(Samples::default()),
             redaction: Redaction::new(rand::random()),
+            misfits: Misfits::default(),
             in_flight: Cell::new(0),
         });
         let clock = tokio::task::spawn_local(forward::tick(shadow.core.clone()));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use cutover_compare::Descriptors;
 use cutover_manifest::RouteTable;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::journal::Journal;
 use crate::mirror::MirrorCall;
@@ -19,6 +19,8 @@ pub(crate) struct Shared {
     pub(crate) table: ArcSwapOption<RouteTable>,
     /// What the arms' methods look like; none until reflection or a file has said it.
     pub(crate) descriptors: ArcSwapOption<Descriptors>,
+    /// Told when descriptors may have to be fetched anew.
+    pub(crate) describe: Notify,
     /// The methods that get a label of their own.
     pub(crate) labels: ArcSwap<Labels>,
     /// Rises after each change of the three above, so that cores notice it by one load.

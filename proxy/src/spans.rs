@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use cutover_compare::is_failure;
 use cutover_compare::observation::code_name;
+use cutover_compare::trace::ANSWER_BYTES;
 use cutover_manifest::{Arm, Role};
 use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
@@ -44,6 +45,8 @@ pub(crate) struct CallSpan<'a> {
     pub(crate) status: u32,
     pub(crate) started: SystemTime,
     pub(crate) duration: Duration,
+    /// Bytes of the answer, where they were counted.
+    pub(crate) answer_bytes: Option<usize>,
 }
 
 impl Spans {
@@ -106,6 +109,10 @@ impl Spans {
             TraceState::NONE,
         );
         let method = span.method.trim_start_matches('/');
+        let bytes = span
+            .answer_bytes
+            .and_then(|bytes| i64::try_from(bytes).ok());
+        let bytes = bytes.map(|bytes| KeyValue::new(ANSWER_BYTES, bytes));
         processor.on_end(SpanData {
             span_context: context,
             parent_span_id: span.parent.map_or(SpanId::INVALID, SpanId::from_bytes),
@@ -114,13 +121,16 @@ impl Spans {
             name: Cow::Owned(method.to_owned()),
             start_time: span.started,
             end_time: span.started + span.duration,
-            attributes: vec![
+            attributes: [
                 KeyValue::new("rpc.system.name", "grpc"),
                 KeyValue::new("rpc.method", method.to_owned()),
                 KeyValue::new("rpc.response.status_code", code_name(span.status)),
                 KeyValue::new("cutover.arm", span.arm.as_str()),
                 KeyValue::new("cutover.role", span.role.as_str()),
-            ],
+            ]
+            .into_iter()
+            .chain(bytes)
+            .collect(),
             dropped_attributes_count: 0,
             events: SpanEvents::default(),
             links: SpanLinks::default(),

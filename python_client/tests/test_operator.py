@@ -70,12 +70,14 @@ def test_reads_what_the_control_plane_knows(
     assert [s.id for s in operator.differences(method=SEARCH, path="score", limit=2)] == [3, 2]
     assert [p.trace_id for p in operator.trace_pairs(only_mismatched=True)] == ["1" * 32]
     assert [d.action for d in operator.decisions(limit=1)] == ["pause"]
+    assert operator.explain(9).id == 9
     assert operator.report().compared == 1000
     assert [seen.request for seen in control.seen] == [
         pb.GetStatusRequest(),
         pb.ListDifferencesRequest(method=SEARCH, path="score", limit=2),
         pb.ListTracePairsRequest(only_mismatched=True, limit=20),
         pb.ListDecisionsRequest(limit=1),
+        pb.ListDecisionsRequest(id=9),
         pb.GetReportRequest(),
     ]
 
@@ -87,6 +89,7 @@ async def test_reads_what_the_control_plane_knows_aio(
     assert [s.id for s in await async_operator.differences()] == [3, 2]
     assert [p.trace_id for p in await async_operator.trace_pairs()] == ["1" * 32]
     assert [d.action for d in await async_operator.decisions()] == ["pause"]
+    assert (await async_operator.explain(9)).action == "pause"
     assert (await async_operator.report()).mismatched == 1
 
 

@@ -336,6 +336,15 @@ def decisions(status: operator.Status, at_ms: int) -> list[operator.Decision]:
                     who="ramp",
                     why=one.reason,
                     verdict=one.verdict,
+                    samples=[
+                        operator.SamplePair(
+                            trace_id=_trace_id(0),
+                            method="/gazetteer.v1.GazetteerService/SearchPlaces",
+                            at_unix_ms=at_ms - 43_000,
+                            path="results[].score",
+                            kind="value",
+                        )
+                    ],
                 ),
             )
     for override in status.overrides:

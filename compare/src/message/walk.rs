@@ -55,7 +55,7 @@ impl<'a> Walk<'a> {
     pub(super) fn done(mut self) -> Comparison {
         if self.values.get() > MAX_VALUES {
             let reason = format!("more than {MAX_VALUES} values");
-            self.find_plain(&Place::ROOT, Kind::Undecodable, [reason.clone(), reason]);
+            self.find_whole([reason.clone(), reason]);
         }
         self.findings.done()
     }
@@ -192,6 +192,12 @@ impl<'a> Walk<'a> {
     pub(super) fn find_plain(&mut self, place: &Place<'_>, kind: Kind, values: [String; 2]) {
         let kind = self.call_kind.unwrap_or(kind);
         self.findings.add(place.path(), kind, None, || values);
+    }
+
+    /// Records why a whole message can't be compared, or not to its end.
+    pub(super) fn find_whole(&mut self, reasons: [String; 2]) {
+        let messages = Place::ROOT.field(super::MESSAGES);
+        self.find_plain(&messages.element(), Kind::Undecodable, reasons);
     }
 
     /// Records texts from payloads, shown only where values may be; nothing for an empty one.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::key::{Operation, operation};
-use super::{Span, SpanKind};
+use super::{ANSWER_BYTES, Span, SpanKind};
 
 /// Deepest nesting that is looked at; what lies deeper is left out.
 const MAX_DEPTH: u32 = 256;
@@ -51,6 +51,12 @@ impl Subtree {
             root: everything.root,
             spans: below,
         }
+    }
+
+    /// Bytes of the answer, where the proxy's span says them.
+    #[must_use]
+    pub fn answer_bytes(&self) -> Option<u64> {
+        self.root.attribute(&[ANSWER_BYTES])?.parse().ok()
     }
 
     /// The spans with their depth, the root first with depth 0, parents before children, siblings

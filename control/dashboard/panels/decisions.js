@@ -81,16 +81,28 @@ function createDecision(decision) {
       text: `by ${decision.who === "ramp" ? "the ramp" : decision.who || "somebody unnamed"}`,
     }),
   );
-  if (decision.gates.length > 0) {
-    const gates = gateList();
-    gates.update(decision.gates);
-    node.append(
-      disclosure(gates.node, `Gates of decision ${decision.id}`),
-      el("p", { class: "why", text: decision.why || "no reason given" }),
-      gates.node,
-    );
-  } else {
-    node.append(el("p", { class: "why", text: decision.why || "no reason given" }));
+  const why = el("p", { class: "why", text: decision.why || "no reason given" });
+  if (decision.gates.length === 0 && decision.samples.length === 0) {
+    node.append(why);
+    return { node, update() {} };
   }
+  const gates = gateList();
+  gates.update(decision.gates);
+  const basis = el("div", { class: "basis" }, gates.node);
+  if (decision.samples.length > 0) basis.append(samples(decision.samples));
+  const explain = el("code", { text: `cutover explain ${decision.id}` });
+  basis.append(el("p", {}, "Judge it again: ", explain));
+  node.append(disclosure(basis, `Basis of decision ${decision.id}`), why, basis);
   return { node, update() {} };
+}
+
+// Pairs that differed when it was decided.
+function samples(all) {
+  const one = (sample) => {
+    const trace = sample.traceId === "" ? "" : ` trace ${sample.traceId}`;
+    const where = `, ${words(sample.kind)}, in ${methodName(sample.method)}${trace}`;
+    return el("li", {}, el("code", { text: sample.path }), el("span", { text: where }));
+  };
+  const heading = el("p", { text: "Examples that were there:" });
+  return el("div", { class: "samples" }, heading, el("ul", {}, ...all.map(one)));
 }

@@ -56,6 +56,7 @@ export const NOT_COMPARED = {
   deadline: "no whole answer within the mirror's deadline",
   cancelled: "the client went away",
   connect: "the other arm could not be connected to",
+  descriptors: "neither arm's answer can be read by the descriptors, which are out of date",
   no_descriptor: "no descriptor has the method",
   comparer_failed: "the comparison failed",
 };

@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use cutover_compare::{Comparison, Method, Observation, Redaction, compare};
+use cutover_compare::{Comparison, Method, Misfit, Observation, Redaction, compare};
 use cutover_manifest::{Arm, Role};
 use futures_util::future;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout_at;
 
 use super::observation::observation;
-use super::{Answer, MirrorCall, Reason, Samples};
+use super::{Answer, MirrorCall, Misfits, Reason, Samples};
 use crate::forward::Core;
 use crate::grpc::code;
 use crate::observe::Ended;
@@ -28,6 +28,7 @@ pub(crate) struct Shadow {
     pub(crate) core: Rc<RefCell<Core>>,
     pub(crate) samples: RefCell<Samples>,
     pub(crate) redaction: Redaction,
+    pub(crate) misfits: Misfits,
     pub(crate) in_flight: Cell<usize>,
 }
 
@@ -121,6 +122,7 @@ impl Shadow {
             status,
             started: at,
             duration,
+            answer_bytes: result.as_ref().ok().and_then(Answer::bytes),
         });
         result.map(|answer| Answer { duration, ..answer })
     }
@@ -147,6 +149,15 @@ impl Shadow {
         let Some(difference) = self.diff(call, method, by_arm) else {
             return self.not_compared(call, "comparer_failed");
         };
+        if let Some(misfit) = difference.misfit {
+            let describe = &self.shared.describe;
+            self.misfits
+                .note(&call.label, misfit, Instant::now(), describe);
+            // What neither arm's answer can be read by says nothing about the candidate.
+            if misfit == Misfit::Undecodable {
+                return self.not_compared(call, "descriptors");
+            }
+        }
         let mut core = self.core.borrow_mut();
         let pairs = core.stats.pairs(call.table.epoch, &call.label);
         let status = by_arm.map(|seen| seen.status);

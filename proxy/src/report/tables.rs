@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use cutover_compare::check_fields;
 use cutover_manifest::{Manifest, MethodPath, RouteTable, Weight, Weights};
 use cutover_proto::cutover::v1 as proto;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::Labels;
@@ -19,8 +19,6 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Puts tables in force.
 pub(crate) struct Tables {
     pub(crate) shared: Arc<Shared>,
-    /// Told when descriptors may have to be fetched anew.
-    pub(crate) changed: Arc<Notify>,
 }
 
 impl Tables {
@@ -58,6 +56,9 @@ impl Tables {
         let same_source = before
             .as_ref()
             .is_some_and(|before| source(before) == source(&table));
+        let same_text = before
+            .as_ref()
+            .is_some_and(|before| before.manifest.text == table.manifest.text);
         tracing::info!(
             generation = table.generation,
             epoch = table.epoch,
@@ -65,8 +66,11 @@ impl Tables {
         );
         self.shared.table.store(Some(Arc::new(table)));
         relabel(&self.shared);
+        if !same_text {
+            hold_rules_against_descriptors(&self.shared);
+        }
         if !same_source {
-            self.changed.notify_one();
+            self.shared.describe.notify_one();
         }
     }
 }
@@ -97,12 +101,27 @@ fn relabel(shared: &Shared) {
     shared.change.fetch_add(1, Ordering::Release);
 }
 
+/// Says which rules name what the descriptors don't have. The table stays in force: a weight that
+/// must fall is worth more than a rule that has no effect.
+fn hold_rules_against_descriptors(shared: &Shared) {
+    let (table, descriptors) = (shared.table.load(), shared.descriptors.load());
+    let (Some(table), Some(descriptors)) = (table.as_ref(), descriptors.as_ref()) else {
+        return;
+    };
+    let manifest = &table.manifest;
+    let methods = manifest.check_methods("manifest", &descriptors.paths());
+    let fields = check_fields("manifest", manifest, descriptors.methods());
+    for mistake in methods.iter().chain(&fields) {
+        tracing::warn!(%mistake, "a rule doesn't fit the descriptors, and has no effect");
+    }
+}
+
 /// Keeps the descriptors: fetched when a table names new arms, and tried again until they come.
-pub(crate) async fn describe(shared: Arc<Shared>, changed: Arc<Notify>, stop: CancellationToken) {
+pub(crate) async fn describe(shared: Arc<Shared>, stop: CancellationToken) {
     let mut wait = true;
     loop {
         tokio::select! {
-            () = changed.notified() => {}
+            () = shared.describe.notified() => {}
             () = tokio::time::sleep(RETRY), if !wait => {}
             () = stop.cancelled() => return,
         }
@@ -114,6 +133,7 @@ pub(crate) async fn describe(shared: Arc<Shared>, changed: Arc<Notify>, stop: Ca
                 tracing::info!(methods = descriptors.paths().len(), "descriptors loaded");
                 shared.descriptors.store(Some(Arc::new(descriptors)));
                 relabel(&shared);
+                hold_rules_against_descriptors(&shared);
                 wait = true;
             }
             Err(reason) => {

@@ -122,6 +122,18 @@ class Operator:
         with _errors():
             return self._stub.ListDecisions(pb.ListDecisionsRequest(limit=limit)).decisions
 
+    def explain(self, decision: int) -> pb.Decision:
+        """One decision, whole: its gates, the counters they were drawn from (`basis`), examples.
+
+        `cutover explain` draws the verdict from the same counters again.
+
+        Raises:
+            Refused: There is no such decision; the message says which ones there are.
+        """
+        with _errors():
+            response = self._stub.ListDecisions(pb.ListDecisionsRequest(id=decision))
+            return response.decisions[0]
+
     def report(self) -> pb.GetReportResponse:
         """The migration report."""
         with _errors():
@@ -230,6 +242,18 @@ class AsyncOperator:
         with _errors():
             response = await self._stub.ListDecisions(pb.ListDecisionsRequest(limit=limit))
             return response.decisions
+
+    async def explain(self, decision: int) -> pb.Decision:
+        """One decision, whole: its gates, the counters they were drawn from (`basis`), examples.
+
+        `cutover explain` draws the verdict from the same counters again.
+
+        Raises:
+            Refused: There is no such decision; the message says which ones there are.
+        """
+        with _errors():
+            response = await self._stub.ListDecisions(pb.ListDecisionsRequest(id=decision))
+            return response.decisions[0]
 
     async def report(self) -> pb.GetReportResponse:
         """The migration report."""

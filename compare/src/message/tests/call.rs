@@ -119,8 +119,11 @@ fn what_cannot_be_decoded_or_is_not_known_says_so() {
         ))
     };
     let empty = raw(b"", false);
-    assert_eq!(diff(&empty, &raw(b"\x0a", false)), [" undecodable"]);
-    assert_eq!(diff(&empty, &raw(b"x", true)), [" undecodable"]);
+    assert_eq!(
+        diff(&empty, &raw(b"\x0a", false)),
+        ["messages[] undecodable"]
+    );
+    assert_eq!(diff(&empty, &raw(b"x", true)), ["messages[] undecodable"]);
     // Field 100, varint 1.
     assert_eq!(
         diff(&empty, &raw(b"\xa0\x06\x01", false)),
@@ -145,7 +148,7 @@ fn what_cannot_be_decoded_or_is_not_known_says_so() {
                 ..Observation::default()
             }
         ),
-        [" undecodable"]
+        ["messages[] undecodable"]
     );
 }
 
@@ -198,7 +201,7 @@ fn what_is_beyond_a_bound_is_said_with_the_arm() {
         let compare =
             |one, other| compare(&method, &CompareRules::default(), one, other, &redaction());
         let found = compare(&good, bad);
-        assert_eq!(words(&found), [" undecodable"]);
+        assert_eq!(words(&found), ["messages[] undecodable"]);
         let difference = &found.differences[0];
         assert_eq!(difference.legacy, "");
         assert!(difference.candidate.contains(reason), "{difference:?}");

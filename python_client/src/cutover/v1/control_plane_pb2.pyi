@@ -584,7 +584,7 @@ class PairCounters(_message.Message):
     @_builtins.property
     def not_compared(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Pairs that could not be compared, by reason ("queue_full", "over_bound", "deadline",
-        "cancelled", "no_descriptor", "connect", "comparer_failed").
+        "cancelled", "no_descriptor", "descriptors", "connect", "comparer_failed").
         """
 
     @_builtins.property
