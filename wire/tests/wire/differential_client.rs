@@ -155,7 +155,7 @@ fn compare(bytes: &[u8]) {
     let (ours, theirs) = (ours(bytes), local.block_on(&runtime, theirs(bytes)));
     match (&ours.broken, &theirs.broken) {
         (Some(_), None) => {
-            let stricter = matches!(ours.rule, Some(Rule::Preface | Rule::Push));
+            let stricter = matches!(ours.rule, Some(Rule::Preface | Rule::Push | Rule::StreamId));
             assert!(stricter || theirs.lenient, "{ours:?} {theirs:?}");
         }
         (None, Some(_)) => assert!(ours.lenient, "{ours:?} {theirs:?}"),
