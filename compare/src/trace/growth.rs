@@ -88,7 +88,7 @@ mod tests {
         let rng = &mut StdRng::seed_from_u64(11);
         let alarms = (0..2_000).filter(|_| {
             let mut growth = Growth::default();
-            (0..1_000).any(|_| {
+            (0..400).any(|_| {
                 growth.record(rng.random_range(0..500), rng.random_range(0..3));
                 growth.stands_out()
             })
