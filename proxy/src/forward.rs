@@ -2,10 +2,10 @@
 //! ([`cutover_wire`]) and a task; the events of one side become commands on the other. Everything
 //! here belongs to one thread: no lock, no task and no allocation for a call.
 //!
-//! `link` reads, takes turns and writes; `request` carries what clients send, `answer` what arms
-//! do; `upstream` finds each call a connection, `connect` makes it, `open` begins the call there;
-//! `copy` sends mirrored calls again; `end` ends calls, however that comes about; `clock` is the
-//! only timer.
+//! `link` reads, takes turns and writes; `request` carries what clients send (`refuse` answers what
+//! is no call), `answer` what arms do; `upstream` finds each call a connection, `connect` makes it,
+//! `open` begins the call there; `copy` sends mirrored calls again; `end` ends calls, however that
+//! comes about; `clock` is the only timer.
 //!
 //! **Back-pressure.** What came in is released to its sender only when it has left on the other
 //! side ([`cutover_wire::Event::Sent`]): whoever reads slowly stops whoever sends, and no stream
@@ -18,6 +18,7 @@ mod copy;
 mod end;
 mod link;
 mod open;
+mod refuse;
 mod request;
 mod upstream;
 

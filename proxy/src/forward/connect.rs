@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::Core;
 use super::link::{Side, Stage, drive};
-use super::upstream::ConnectError;
+use super::upstream::MOST_WAITING;
 
 /// Streams on one connection, whatever the arm allows.
 const MOST_STREAMS: u32 = 2_500;
@@ -23,6 +23,19 @@ const HEADER_LIST_BYTES: u32 = 256 << 10;
 /// Unacknowledged data for so long ends a connection; HTTP/2 pings would trip Python's servers
 /// (`too_many_pings`).
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why no connection could be had. Nothing was sent.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("cannot connect to {0}: {1}")]
+    Connect(String, String),
+    #[error("no connection to {0} within {1:?}")]
+    Timeout(String, Duration),
+    #[error("{0} did not answer in HTTP/2")]
+    Silent(String),
+    #[error("more than {MOST_WAITING} calls wait for {0}")]
+    Full(String),
+}
 
 /// One attempt to connect, and the life of the connection.
 pub(super) struct Attempt {

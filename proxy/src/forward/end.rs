@@ -4,8 +4,8 @@ use cutover_wire::{End, ErrorCode};
 
 use super::Core;
 use super::answer::Fate;
+use super::connect::ConnectError;
 use super::link::{Side, Stage};
-use super::upstream::ConnectError;
 use crate::call::{Attempt, Place, Progress};
 use crate::grpc::{Failure, code};
 

@@ -2,33 +2,16 @@
 
 use bytes::Bytes;
 use cutover_manifest::Role;
-use cutover_wire::{
-    Cause, Connection, ConnectionError, End, Event, FieldRef, HeaderList, StreamKey,
-};
+use cutover_wire::{Cause, ConnectionError, End, Event, HeaderList, StreamKey};
 use rand::RngCore;
 
 use super::Core;
 use super::link::Link;
+use super::refuse::{Content, Refusal, end_refusal};
 use crate::call::{Attempt, Call, Kept, Place, Progress};
 use crate::grpc::{Failure, code};
 use crate::route::{Asked, MirrorRule, TraceContext};
 use crate::taps::Taps;
-
-/// What is said to a request that isn't gRPC's, for the eyes of whoever points a browser here.
-const NOT_GRPC: &str = "This is a proxy for gRPC: it takes POST with an application/grpc body.\n";
-
-/// Why a request doesn't become a call.
-enum Refusal {
-    NotGrpc { request: End, content: Content },
-    Failed(Failure),
-}
-
-/// Whether an answer may have any (RFC 9110 section 9.3.2).
-#[derive(PartialEq, Eq)]
-enum Content {
-    Allowed,
-    Forbidden,
-}
 
 impl Core {
     /// Carries over what a client sent.
@@ -256,38 +239,5 @@ impl Core {
 
     fn span_id(&mut self) -> [u8; 8] {
         self.chance.next_u64().max(1).to_be_bytes()
-    }
-}
-
-impl Refusal {
-    /// Answers. A request that goes on is answered to the end when it has ended, so that whatever
-    /// it does wrong until then is not taken for what comes too late.
-    fn send(self, engine: &mut Connection, stream: StreamKey) {
-        // To a stream that is gone there is nothing to say.
-        let _ = match self {
-            Refusal::NotGrpc { request, content } => {
-                let head = [
-                    FieldRef::new(b":status", b"415"),
-                    FieldRef::new(b"content-type", b"text/plain"),
-                ];
-                match content {
-                    Content::Forbidden => engine.send_headers(stream, head, request),
-                    Content::Allowed => engine.send_headers(stream, head, End::More).map(|()| {
-                        let _ = engine.send_data(stream, NOT_GRPC.into(), request);
-                    }),
-                }
-            }
-            Refusal::Failed(failure) => {
-                engine.send_headers(stream, failure.fields().iter(), End::Last)
-            }
-        };
-    }
-}
-
-/// Ends the answer to a request that became no call, once the request has ended. Does nothing to
-/// any other stream without a call: its answer is whole.
-fn end_refusal(engine: &mut Connection, stream: StreamKey, request: End) {
-    if request == End::Last {
-        let _ = engine.send_data(stream, Bytes::new(), End::Last);
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cutover_manifest::{Arm, Role};
 
 use super::Core;
-use super::connect::Attempt;
+use super::connect::{Attempt, ConnectError};
 use super::link::{Link, Side, Stage};
 use crate::grpc::{Failure, code};
 
@@ -17,7 +17,7 @@ const STREAMS_PER_CONNECTION: usize = 100;
 /// arm allows: a stream may last for days, and must not keep others waiting.
 const MOST_CONNECTIONS: usize = 8;
 /// Calls of one core that may wait for one arm; beyond it: RESOURCE_EXHAUSTED.
-const MOST_WAITING: usize = 20_000;
+pub(super) const MOST_WAITING: usize = 20_000;
 /// How long a failed connection attempt speaks for the ones right after it.
 const FAILURE_STANDS: Duration = Duration::from_millis(100);
 
@@ -34,19 +34,6 @@ pub(super) struct Pool {
     attempts: usize,
     failed: Option<(Instant, ConnectError)>,
     waiting: VecDeque<(usize, u32)>,
-}
-
-/// Why no connection could be had. Nothing was sent.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum ConnectError {
-    #[error("cannot connect to {0}: {1}")]
-    Connect(String, String),
-    #[error("no connection to {0} within {1:?}")]
-    Timeout(String, Duration),
-    #[error("{0} did not answer in HTTP/2")]
-    Silent(String),
-    #[error("more than {MOST_WAITING} calls wait for {0}")]
-    Full(String),
 }
 
 /// Where a call can go now.
