@@ -16,8 +16,9 @@ use crate::manifest_watch::{self, ManifestWatch};
 use crate::operator::{self, Token};
 use crate::otlp::{self, Receiver};
 use crate::pairing::Bounds;
+use crate::replicas::Replica;
 use crate::shared::Shared;
-use crate::store::{Found, Location, OpenError, Store, save_change};
+use crate::store::{Found, Location, OpenError, Store, leave, save_change};
 use crate::{driver, listener};
 
 /// The environment variable that holds the operators' token.
@@ -82,6 +83,14 @@ impl Control {
         let shared = self.shared.clone();
         let save = async move {
             let saved = driver::save(&shared).await;
+            let name = shared.core().replica.name.clone();
+            if !name.is_empty() {
+                // So that another one need not wait until they run out.
+                let _ = shared
+                    .store
+                    .call(move |session| leave(session, &name))
+                    .await;
+            }
             let closed = tokio::task::spawn_blocking(move || shared.store.close()).await;
             if closed.is_err() {
                 tracing::error!("the store did not close well");
@@ -177,7 +186,17 @@ fn open(
         (saved.epoch, saved.generation) = (seconds, seconds);
         saved.latch = QUARANTINED.to_owned();
     }
-    let (mut core, decisions) = Core::new(Arc::new(manifest), &saved, at);
+    let replica = if location.is_shared() {
+        Replica::one_of_several(clock)
+    } else {
+        Replica::alone()
+    };
+    let (mut core, decisions) = Core::new(Arc::new(manifest), &saved, replica, at);
+    if core.replica.is_shared() && decisions.is_empty() && saved.epoch == core.epoch {
+        // One more, that changes nothing.
+        let table = core.table_message();
+        return Ok((Shared::new(core, table, store, clock), Ok(())));
+    }
     let table = core.renew();
     let change = core.change(decisions);
     let first = store

@@ -19,6 +19,7 @@ use crate::ledger::{Ledger, Totals};
 use crate::process::Processes;
 use crate::ramp::{Evidence, RampState, Transition};
 use crate::rates::Rates;
+use crate::replicas::Replica;
 use crate::store::{Change, RampRow, Saved, Snapshot};
 use crate::traces::Traces;
 use crate::verdict::Basis;
@@ -46,6 +47,8 @@ pub(crate) struct Run {
     pub(crate) verdict: wire::Verdict,
     /// What the verdict was drawn from; `None` until the first one since the start.
     basis: Option<Basis>,
+    /// Of the totals that the window began with.
+    epoch: u64,
     /// The totals when the window of recent evidence opened.
     baseline: Arc<Totals>,
     opened: Duration,
@@ -68,6 +71,7 @@ pub(crate) struct Core {
     /// Without any: tells which methods are pinned.
     bare_table: RouteTable,
     fingerprint: String,
+    pub(crate) replica: Replica,
     /// The generation in the store when it was loaded.
     base: u64,
     /// Why ramps that are new begin paused; empty where they don't.
@@ -85,6 +89,7 @@ impl Core {
     pub(crate) fn new(
         manifest: Arc<Manifest>,
         saved: &Saved,
+        replica: Replica,
         at: Moment,
     ) -> (Core, Vec<wire::Decision>) {
         let fingerprint = fingerprint(&manifest);
@@ -101,7 +106,13 @@ impl Core {
                 .map(|o| (o.scope.clone(), o.clone()))
                 .collect(),
             ledger: Ledger::new(epoch, saved, at.now),
-            traces: Traces::new(if same { &saved.traces } else { &[] }),
+            // One of several learns only later which of the rows are its own.
+            traces: if replica.is_shared() {
+                Traces::default()
+            } else {
+                Traces::alone(if same { &saved.traces } else { &[] })
+            },
+            replica,
             processes: Processes::default(),
             versions: Versions::from_text(&saved.versions, at.now),
             rates: Rates::default(),
@@ -116,18 +127,10 @@ impl Core {
             pending: None,
             manifest,
         };
-        let totals = core.ledger.totals();
-        if let Some(ramp) = core.manifest.ramp.clone() {
-            for row in &saved.ramps {
-                let mut state = RampState::from_row(row, &ramp);
-                if !same {
-                    state.windows = 1;
-                }
-                let mut run = Run::new(state, totals.clone(), at.now);
-                if let Some(verdict) = saved.verdicts.get(&row.scope) {
-                    run.verdict = verdict.clone();
-                }
-                core.ramps.insert(row.scope.clone(), run);
+        core.take_ramps(saved, at);
+        if !same {
+            for run in core.ramps.values_mut() {
+                run.state.windows = 1;
             }
         }
         core.add_ramps(at);
@@ -150,6 +153,11 @@ impl Core {
     pub(crate) fn renew(&mut self) -> Arc<wire::RouteTable> {
         self.generation += 1;
         self.rebuild();
+        self.table_message()
+    }
+
+    /// The table for the state as it is now.
+    pub(crate) fn table_message(&self) -> Arc<wire::RouteTable> {
         let weights = self.weights();
         let by_method = |weights: BTreeMap<MethodPath, Weight>| {
             let entry = |(path, weight): (MethodPath, Weight)| {
@@ -174,7 +182,7 @@ impl Core {
     pub(crate) fn change(&self, decisions: Vec<wire::Decision>) -> Change {
         Change {
             base: self.base,
-            writer: String::new(),
+            writer: self.replica.name.clone(),
             generation: self.generation,
             epoch: self.epoch,
             fingerprint: self.fingerprint.clone(),
@@ -208,16 +216,76 @@ impl Core {
     }
 
     /// What changed in the evidence since the last snapshot.
-    pub(crate) fn snapshot(&mut self) -> Snapshot {
+    pub(crate) fn snapshot(&mut self, now: Duration) -> Snapshot {
         let mut snapshot = Snapshot {
             epoch: self.epoch,
-            ramps: self.ramp_rows(),
+            generation: self.generation,
+            writer: self.replica.name.clone(),
+            slot: self.replica.slot,
+            ramps: if self.replica.leads(now) {
+                self.ramp_rows()
+            } else {
+                Vec::new()
+            },
             versions: self.versions.to_text(),
             ..Snapshot::default()
         };
         self.ledger.take_unsaved(&mut snapshot);
         self.traces.take_unsaved(&mut snapshot);
         snapshot
+    }
+
+    /// Takes over the state that another control plane has saved; gives the table for it. What was
+    /// counted here stays, if it is of the same epoch.
+    pub(crate) fn adopt(&mut self, saved: &Saved, at: Moment) -> Arc<wire::RouteTable> {
+        let begins = saved.epoch != self.epoch;
+        self.generation = saved.generation;
+        self.base = saved.generation;
+        self.epoch = saved.epoch;
+        self.fingerprint.clone_from(&saved.fingerprint);
+        self.latch.clone_from(&saved.latch);
+        let overrides = saved.overrides.iter();
+        self.overrides = overrides.map(|o| (o.scope.clone(), o.clone())).collect();
+        self.versions = Versions::from_text(&saved.versions, at.now);
+        self.ledger.adopt(saved, at.now);
+        if begins {
+            self.traces.restart();
+            self.rates.restart();
+        }
+        self.take_ramps(saved, at);
+        self.add_ramps(at);
+        self.rebuild();
+        self.table_message()
+    }
+
+    /// Whether the store holds another state than this one, which has nothing left to save.
+    pub(crate) fn is_behind(&self, generation: u64) -> bool {
+        generation != self.generation && self.pending.is_none()
+    }
+
+    /// Ramps as they were saved. One that is known keeps its window, as long as its epoch lasts.
+    fn take_ramps(&mut self, saved: &Saved, at: Moment) {
+        let Some(ramp) = self.manifest.ramp.clone() else {
+            return;
+        };
+        let totals = self.ledger.totals();
+        let mut before = std::mem::take(&mut self.ramps);
+        for row in &saved.ramps {
+            let state = RampState::from_row(row, &ramp);
+            let known = before.remove(&row.scope);
+            let same_step = |run: &Run| run.epoch == saved.epoch && run.state.step == state.step;
+            let run = match known.filter(same_step) {
+                Some(run) => Run { state, ..run },
+                None => {
+                    let mut run = Run::new(state, totals.clone(), at.now, saved.epoch);
+                    if let Some(verdict) = saved.verdicts.get(&row.scope) {
+                        run.verdict = verdict.clone();
+                    }
+                    run
+                }
+            };
+            self.ramps.insert(row.scope.clone(), run);
+        }
     }
 
     /// The ramps that apply now, by scope.
@@ -299,6 +367,7 @@ impl Core {
         let totals = self.ledger.totals();
         for run in self.ramps.values_mut() {
             run.state.windows = 1;
+            run.epoch = self.epoch;
             run.open_window(totals.clone(), at.now);
             // What was judged before says nothing about what comes.
             run.verdict = wire::Verdict::default();
@@ -319,7 +388,7 @@ impl Core {
         for scope in scopes {
             if self.is_active(&scope) && !self.ramps.contains_key(&scope) {
                 let state = RampState::new(at.unix_ms, &self.latch);
-                let run = Run::new(state, totals.clone(), at.now);
+                let run = Run::new(state, totals.clone(), at.now, self.epoch);
                 self.ramps.insert(scope, run);
             }
         }
@@ -425,9 +494,10 @@ impl Core {
 }
 
 impl Run {
-    fn new(state: RampState, totals: Arc<Totals>, now: Duration) -> Run {
+    fn new(state: RampState, totals: Arc<Totals>, now: Duration, epoch: u64) -> Run {
         Run {
             state,
+            epoch,
             verdict: wire::Verdict::default(),
             basis: None,
             baseline: totals,

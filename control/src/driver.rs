@@ -7,13 +7,17 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use crate::core::{ChangeError, Core};
+use crate::core::{ChangeError, Core, Moment};
 use crate::deploys::Running;
 use crate::otlp::Batch;
 use crate::pairing::{Bounds, Outcome, Pairing};
 use crate::process::{ProcessKey, Reading};
+use crate::replicas;
 use crate::shared::Shared;
-use crate::store::{Store, StoreError, prune, save_change, save_snapshot, save_trace_pair};
+use crate::store::{
+    Committed, Session, Store, StoreError, prune, save_change, save_decisions, save_snapshot,
+    save_trace_pair,
+};
 use crate::verdict::Question;
 
 /// How often snapshots are saved, rates taken and gone proxies looked for.
@@ -31,6 +35,9 @@ pub(crate) fn start(shared: &Arc<Shared>, batches: mpsc::Receiver<Batch>, bounds
     shared.tasks.spawn(beat(shared.clone()));
     shared.tasks.spawn(snapshots(shared.clone()));
     shared.tasks.spawn(pruning(shared.clone()));
+    if shared.core().replica.is_shared() {
+        shared.tasks.spawn(replicas::follow(shared.clone()));
+    }
     shared.tasks.spawn(pair(shared.clone(), batches, bounds));
 }
 
@@ -64,7 +71,7 @@ async fn beat(shared: Arc<Shared>) {
         };
         let standing = shared.standing();
         let decide = move |core: &mut Core, at| {
-            Ok::<_, ChangeError>(core.answers(epoch, answers, &standing, at))
+            Ok::<_, ChangeError>(core.answers(epoch, answers.clone(), &standing, at))
         };
         // What could not be saved was logged, and the next snapshot saves it again.
         let _ = shared.change(decide).await;
@@ -127,19 +134,31 @@ pub(crate) async fn save(shared: &Arc<Shared>) -> Result<(), StoreError> {
             (decisions, submitted)
         })
     };
-    if let Some((decisions, submitted)) = pending
-        && let Err(error) = Store::answer(submitted).await
-    {
-        shared.core().not_saved(decisions);
-        return Err(error);
+    if let Some((decisions, submitted)) = pending {
+        match Store::answer(submitted).await {
+            Ok(Committed::Saved(_)) => {}
+            Ok(Committed::Overtaken) => {
+                // Another control plane has moved on in the meantime: its state is in force from
+                // now on, and the log tells what was in force here.
+                let log = move |session: &mut dyn Session| save_decisions(session, &decisions);
+                shared.store.call(log).await?;
+                shared.adopt().await?;
+            }
+            Err(error) => {
+                shared.core().not_saved(decisions);
+                return Err(error);
+            }
+        }
     }
     let (snapshot, submitted) = {
         let mut core = shared.core();
         let now = shared.clock.elapsed();
-        core.ledger.retire_gone(now);
+        if core.replica.leads(now) {
+            core.ledger.retire_gone(now);
+        }
         let totals = core.ledger.totals();
         core.rates.take(&totals, now);
-        let snapshot = Arc::new(core.snapshot());
+        let snapshot = Arc::new(core.snapshot(now));
         let job = snapshot.clone();
         let submitted = shared.store.submit(move |c| save_snapshot(c, &job));
         (snapshot, submitted)
@@ -184,13 +203,23 @@ fn take_running(shared: &Arc<Shared>, running: BTreeSet<Running>, now: Duration)
     if running.is_empty() {
         return;
     }
-    let deploys = shared.core().versions.hear(running, now);
+    let deploys = shared.core().versions.hear(running.clone(), now);
     if deploys.is_empty() {
         return;
     }
     let changing = shared.clone();
+    let mut first = Some(deploys);
+    let decide = move |core: &mut Core, at: Moment| {
+        // Asked again, another control plane may have heard of it already.
+        let again = |core: &mut Core| core.versions.hear(running.clone(), at.now);
+        let deploys = first.take().unwrap_or_else(|| again(core));
+        Ok::<_, ChangeError>(if deploys.is_empty() {
+            Vec::new()
+        } else {
+            core.deployed(&deploys, at)
+        })
+    };
     shared.tasks.spawn(async move {
-        let decide = move |core: &mut Core, at| Ok::<_, ChangeError>(core.deployed(&deploys, at));
         // What could not be saved was logged, and the next snapshot saves it again.
         let _ = changing.change(decide).await;
     });
@@ -235,6 +264,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::replicas::Replica;
     use crate::store::list_decisions;
     use crate::store::testing::Place;
     use crate::words::ALL;
@@ -256,14 +286,14 @@ spec:
             now: Duration::ZERO,
             unix_ms: 1,
         };
-        let (mut core, _) = Core::new(manifest, &saved, at);
+        let (mut core, _) = Core::new(manifest, &saved, Replica::alone(), at);
         let table = core.renew();
         Arc::new(Shared::new(core, table, store, Clock::start()))
     }
 
     fn override_all(
         weight: Weight,
-    ) -> impl FnOnce(&mut Core, crate::core::Moment) -> Result<Vec<Decision>, ChangeError> {
+    ) -> impl FnMut(&mut Core, crate::core::Moment) -> Result<Vec<Decision>, ChangeError> {
         move |core, at| core.set_weight(ALL, Some(weight), ("ada", "why"), at)
     }
 

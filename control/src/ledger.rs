@@ -9,7 +9,7 @@ use std::time::Duration;
 use cutover_manifest::MethodPath;
 use cutover_proto::cutover::v1 as wire;
 
-use crate::store::{EvidenceRow, ProxyRow, Saved, Snapshot};
+use crate::store::{EvidenceRow, Others, ProxyRow, Saved, Snapshot};
 use crate::tally::{Implausible, MethodTally};
 use crate::words::{OTHER, is_hex};
 
@@ -21,6 +21,8 @@ const MAX_RETIRED: usize = 65_536;
 pub(crate) const MAX_METHODS: usize = 1_000;
 /// How long an instance without a stream keeps its own entry.
 const RETIRE_AFTER: Duration = Duration::from_secs(600);
+/// How long an instance of another control plane is taken as connected without a report.
+const SILENT_AFTER: Duration = Duration::from_secs(10);
 /// Longest host or version that is taken, bytes.
 const MAX_LABEL_BYTES: usize = 256;
 
@@ -65,6 +67,10 @@ pub(crate) struct Instance {
     pub(crate) reported_unix_ms: i64,
     sequence: Option<u64>,
     stream: Option<StreamId>,
+    /// Whether its stream is open at another control plane.
+    elsewhere: bool,
+    /// Whether its newest report came here: only that is saved here.
+    ours: bool,
     last_seen: Duration,
     methods: Totals,
 }
@@ -72,7 +78,7 @@ pub(crate) struct Instance {
 impl Instance {
     /// Whether its stream is open.
     pub(crate) fn connected(&self) -> bool {
-        self.stream.is_some()
+        self.stream.is_some() || self.elsewhere
     }
 }
 
@@ -87,6 +93,8 @@ pub(crate) struct Ledger {
     totals: Option<Arc<Totals>>,
     unsaved: BTreeSet<String>,
     folded: Vec<String>,
+    /// Whether instances that have gone are folded here, and not by another control plane.
+    retires: bool,
 }
 
 impl Ledger {
@@ -101,6 +109,7 @@ impl Ledger {
             totals: None,
             unsaved: BTreeSet::new(),
             folded: Vec::new(),
+            retires: true,
         };
         if saved.epoch != epoch {
             return ledger;
@@ -112,6 +121,7 @@ impl Ledger {
             }
             let mut instance = Instance::new(&row.host, &row.version, now);
             instance.sequence = u64::try_from(row.sequence).ok();
+            instance.ours = false;
             ledger.instances.insert(row.instance.clone(), instance);
         }
         for row in &saved.evidence {
@@ -157,6 +167,8 @@ impl Ledger {
         instance.host.clone_from(&hello.host);
         instance.version.clone_from(&hello.version);
         instance.stream = Some(stream);
+        instance.elsewhere = false;
+        instance.ours = true;
         instance.last_seen = now;
         self.unsaved.insert(hello.instance.clone());
         Ok(stream)
@@ -169,6 +181,7 @@ impl Ledger {
                 instance.applied_generation = ack.generation;
             }
             instance.error = ack.error.chars().take(1_000).collect();
+            self.unsaved.insert(name.to_owned());
         }
     }
 
@@ -220,11 +233,92 @@ impl Ledger {
         {
             instance.stream = None;
             instance.last_seen = now;
+            self.unsaved.insert(name.to_owned());
         }
+    }
+
+    /// The newest report of each instance, -1 where there is none.
+    pub(crate) fn sequences(&self) -> BTreeMap<String, i64> {
+        let sequence = |instance: &Instance| instance.row("").sequence;
+        let instances = self.instances.iter();
+        instances
+            .map(|(name, instance)| (name.clone(), sequence(instance)))
+            .collect()
+    }
+
+    /// Takes over what other control planes have counted of the same epoch. Who runs the ramps
+    /// also retires instances; for all others that is done elsewhere.
+    pub(crate) fn take_others(&mut self, others: &Others, retires: bool, now: Duration) {
+        self.retires = retires;
+        for row in &others.proxies {
+            self.take_other(row, &others.evidence, now);
+        }
+        if !retires {
+            let listed: BTreeSet<&String> = others.proxies.iter().map(|p| &p.instance).collect();
+            self.instances
+                .retain(|name, instance| instance.ours || listed.contains(name));
+            self.retired = tallies(&others.evidence, "");
+        }
+        self.totals = None;
+    }
+
+    fn take_other(&mut self, row: &ProxyRow, evidence: &[EvidenceRow], now: Duration) {
+        let sequence = u64::try_from(row.sequence).ok();
+        if self.retired_names.contains(&row.instance) {
+            return;
+        }
+        if let Some(known) = self.instances.get_mut(&row.instance) {
+            if known.stream.is_some() || known.sequence > sequence {
+                return;
+            }
+            known.applied_generation = row.applied_generation;
+            if known.sequence == sequence {
+                return;
+            }
+        } else if self.instances.len() >= MAX_INSTANCES && self.retire_longest_away().is_none() {
+            tracing::warn!("too many proxies: what another control plane counts is left out");
+            return;
+        }
+        let mut instance = Instance::new(&row.host, &row.version, now);
+        instance.applied_generation = row.applied_generation;
+        instance.reported_unix_ms = row.reported_unix_ms;
+        instance.sequence = sequence;
+        instance.elsewhere = row.connected;
+        instance.ours = false;
+        instance.methods = tallies(evidence, &row.instance);
+        self.unsaved.remove(&row.instance);
+        self.instances.insert(row.instance.clone(), instance);
+    }
+
+    /// Takes over the epoch that another control plane has begun, and all that was counted.
+    pub(crate) fn adopt(&mut self, saved: &Saved, now: Duration) {
+        if saved.epoch != self.epoch {
+            self.restart(saved.epoch);
+        }
+        for row in saved.proxies.iter().filter(|row| row.retired) {
+            self.retired_names.insert(row.instance.clone());
+            self.instances
+                .retain(|name, instance| *name != row.instance || instance.stream.is_some());
+        }
+        let others = Others {
+            proxies: saved
+                .proxies
+                .iter()
+                .filter(|row| !row.retired)
+                .cloned()
+                .collect(),
+            evidence: saved.evidence.clone(),
+            traces: Vec::new(),
+        };
+        self.take_others(&others, false, now);
     }
 
     /// Folds instances that have long gone into the retired ones.
     pub(crate) fn retire_gone(&mut self, now: Duration) {
+        for instance in self.instances.values_mut() {
+            let silent = now.saturating_sub(instance.last_seen) >= SILENT_AFTER;
+            instance.elsewhere &= !silent;
+        }
         let gone = |instance: &Instance| {
             !instance.connected() && now.saturating_sub(instance.last_seen) >= RETIRE_AFTER
         };
@@ -249,7 +343,8 @@ impl Ledger {
         }
         self.totals = None;
         self.folded.clear();
-        self.unsaved = self.instances.keys().cloned().collect();
+        let ours = self.instances.iter().filter(|(_, instance)| instance.ours);
+        self.unsaved = ours.map(|(name, _)| name.clone()).collect();
     }
 
     /// The sum over all instances.
@@ -291,6 +386,9 @@ impl Ledger {
                 host: String::new(),
                 version: String::new(),
                 retired: true,
+                connected: false,
+                applied_generation: 0,
+                reported_unix_ms: 0,
             };
             snapshot.proxies.push(row);
             snapshot.folded.push(name);
@@ -336,6 +434,11 @@ impl Ledger {
             return;
         };
         self.unsaved.remove(name);
+        self.totals = None;
+        if !self.retires {
+            // What it has counted stays in the store, for the one who does.
+            return;
+        }
         self.folded.push(name.to_owned());
         if instance.methods.is_empty() {
             return;
@@ -366,6 +469,8 @@ impl Instance {
             reported_unix_ms: 0,
             sequence: None,
             stream: None,
+            elsewhere: false,
+            ours: true,
             last_seen: now,
             methods: BTreeMap::new(),
         }
@@ -381,6 +486,9 @@ impl Instance {
             host: self.host.clone(),
             version: self.version.clone(),
             retired: false,
+            connected: self.stream.is_some(),
+            applied_generation: self.applied_generation,
+            reported_unix_ms: self.reported_unix_ms,
         }
     }
 }
@@ -390,6 +498,23 @@ fn push_evidence(rows: &mut Vec<EvidenceRow>, instance: &str, methods: &Totals) 
         instance: instance.to_owned(),
         report: tally.to_wire(method),
     }));
+}
+
+/// What rows say of one instance; those that can't be true are left out.
+fn tallies(rows: &[EvidenceRow], instance: &str) -> Totals {
+    let mut methods = Totals::new();
+    for row in rows.iter().filter(|row| row.instance == instance) {
+        match MethodTally::from_wire(&row.report) {
+            Ok(tally) => methods
+                .entry(row.report.method.clone())
+                .or_default()
+                .merge(&tally),
+            Err(_) => {
+                tracing::warn!(method = row.report.method, "saved evidence is implausible");
+            }
+        }
+    }
+    methods
 }
 
 fn read_methods(reports: &[wire::MethodReport]) -> Result<Totals, Implausible> {

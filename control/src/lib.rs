@@ -25,6 +25,7 @@ mod pairing;
 mod process;
 mod ramp;
 mod rates;
+mod replicas;
 mod report;
 mod shared;
 mod status;

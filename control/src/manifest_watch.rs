@@ -143,7 +143,7 @@ async fn take(shared: &Arc<Shared>, parsed: Result<Manifest, String>) {
                 if control_addresses(&core.manifest) != control_addresses(&manifest) {
                     tracing::warn!("spec.control takes effect at the next start");
                 }
-                Ok::<_, ChangeError>(core.take_manifest(manifest, at))
+                Ok::<_, ChangeError>(core.take_manifest(manifest.clone(), at))
             };
             // What could not be saved was logged, and the next snapshot saves it again.
             let _ = shared.change(decide).await;

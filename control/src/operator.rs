@@ -57,7 +57,7 @@ impl Operator {
     /// Applies a change, and answers with the state after it.
     async fn changed(
         &self,
-        decide: impl FnOnce(
+        decide: impl FnMut(
             &mut crate::core::Core,
             crate::core::Moment,
         ) -> Result<Vec<wire::Decision>, ChangeError>

@@ -16,11 +16,14 @@ use crate::notify::Notifier;
 use crate::otlp::Counters;
 use crate::pairing::Dropped;
 use crate::status::status;
-use crate::store::{Answer, Committed, DatabaseError, Store, StoreError, save_change};
+use crate::store::{Answer, Committed, DatabaseError, Store, StoreError, load, save_change};
 
 /// How long a table waits for its change to be saved. After that it is pushed all the same: a
 /// rollback must not wait for a disk.
 const SAVE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often a change is decided anew because another control plane was faster.
+const MAX_ATTEMPTS: u32 = 5;
 
 /// Most streams of the state at a time, dashboards and tools together.
 const MAX_WATCHERS: usize = 256;
@@ -41,6 +44,8 @@ pub(crate) struct Shared {
     /// The tasks that shutting down waits for.
     pub(crate) tasks: TaskTracker,
     tables: watch::Sender<Arc<wire::RouteTable>>,
+    /// Held by whoever changes the state, until it is saved; bounded by `SAVE_PATIENCE`.
+    turns: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     /// How many changes were decided; counted under the lock.
     decided: AtomicU64,
@@ -68,6 +73,7 @@ impl Shared {
             shutdown,
             tasks,
             tables: watch::Sender::new(table),
+            turns: tokio::sync::Mutex::default(),
             changed: watch::Sender::new(0),
             decided: AtomicU64::new(0),
             settled: watch::Sender::new(0),
@@ -90,18 +96,30 @@ impl Shared {
 
     /// The state, as operators see it.
     pub(crate) async fn status(&self) -> wire::Status {
-        let mut state = self.shown(status).await;
-        state.store = Some(self.store.status());
+        let look = |core: &mut Core, at| (status(core, at), core.replica.clone());
+        let (mut state, replica) = self.shown(look).await;
+        state.store = Some(wire::StoreStatus {
+            replica: replica.name,
+            leader: replica.leader,
+            ..self.store.status()
+        });
         state
     }
 
     /// What may be done with the ramps now.
     pub(crate) fn standing(&self) -> Standing {
+        let now = self.clock.elapsed();
+        let (leads, led) = {
+            let core = self.core();
+            (core.replica.leads(now), core.replica.led())
+        };
         match self.store.outage() {
-            None => Standing::Leads,
-            Some(_) => Standing::Careful(
+            None if leads => Standing::Leads,
+            // Without the store nobody else can have taken over, as far as it can be known.
+            Some(_) if leads || led => Standing::Careful(
                 "the store is unavailable: the ramp stays until it is there again".to_owned(),
             ),
+            _ => Standing::Follows,
         }
     }
 
@@ -138,49 +156,91 @@ impl Shared {
     }
 
     /// Lets `decide` change the state. Where it decided anything, the change is saved and pushed;
-    /// the inner result says whether it was saved. Goes on when the caller goes away.
+    /// the inner result says whether it was saved. Where another control plane was faster, its state
+    /// is taken over and `decide` is asked again. Goes on when the caller goes away.
     pub(crate) async fn change<E: Send + 'static>(
         self: &Arc<Self>,
-        decide: impl FnOnce(&mut Core, Moment) -> Result<Vec<wire::Decision>, E> + Send + 'static,
+        mut decide: impl FnMut(&mut Core, Moment) -> Result<Vec<wire::Decision>, E> + Send + 'static,
     ) -> Result<Result<(), StoreError>, E> {
         let shared = self.clone();
         let task = self.tasks.spawn(async move {
-            let at = shared.moment();
-            let (number, table, manifest, decisions, saved) = {
-                let mut core = shared.core();
-                let decisions = decide(&mut core, at)?;
-                if decisions.is_empty() {
-                    return Ok(Ok(()));
+            for _ in 0..MAX_ATTEMPTS {
+                // Alone, changes are handed over in their order, and none waits for the one before.
+                let is_shared = shared.core().replica.is_shared();
+                let turn = if is_shared {
+                    Some(shared.turns.lock().await)
+                } else {
+                    None
+                };
+                let saved = shared.change_once(&mut decide).await?;
+                drop(turn);
+                if !matches!(saved, Err(StoreError::Overtaken)) {
+                    return Ok(saved);
                 }
-                log(&decisions);
-                let number = shared.decided.fetch_add(1, Ordering::Relaxed) + 1;
-                let table = core.renew();
-                let change = core.change(decisions.clone());
-                // Handed over under the lock, so that changes are saved in their order.
-                let saved = shared.store.submit(move |c| save_change(c, &change));
-                (number, table, core.manifest.clone(), decisions, saved)
-            };
-            let saved = match saved {
-                Ok(answer) => shared.saved(answer, &decisions).await,
-                Err(error) => {
-                    shared.core().not_saved(decisions.clone());
-                    Err(error)
+                if let Err(error) = shared.adopt().await {
+                    return Ok(Err(error));
                 }
-            };
-            if let Err(error) = &saved {
-                tracing::error!(%error, "a change is in force but not saved");
             }
-            let settle = |settled: &mut u64| *settled = number.max(*settled);
-            shared.settled.send_modify(settle);
-            shared.push(table);
-            // Those that are saved have their ids.
-            let told = saved.as_ref().unwrap_or(&decisions);
-            shared.notifier.tell(&manifest, told);
-            Ok(saved.map(|_| ()))
+            Ok(Err(StoreError::Overtaken))
         });
         // The task is never aborted; if it panicked, the panic goes on here.
         task.await
             .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
+    async fn change_once<E>(
+        self: &Arc<Self>,
+        decide: &mut (impl FnMut(&mut Core, Moment) -> Result<Vec<wire::Decision>, E> + Send),
+    ) -> Result<Result<(), StoreError>, E> {
+        let at = self.moment();
+        let (number, table, manifest, decisions, saved) = {
+            let mut core = self.core();
+            let decisions = decide(&mut core, at)?;
+            if decisions.is_empty() {
+                return Ok(Ok(()));
+            }
+            let number = self.decided.fetch_add(1, Ordering::Relaxed) + 1;
+            let table = core.renew();
+            let change = core.change(decisions.clone());
+            // Handed over under the lock, so that changes are saved in their order.
+            let saved = self.store.submit(move |c| save_change(c, &change));
+            (number, table, core.manifest.clone(), decisions, saved)
+        };
+        let saved = match saved {
+            Ok(answer) => self.saved(answer, &decisions).await,
+            Err(error) => {
+                self.core().not_saved(decisions.clone());
+                Err(error)
+            }
+        };
+        let settle = |settled: &mut u64| *settled = number.max(*settled);
+        self.settled.send_modify(settle);
+        match &saved {
+            Err(StoreError::Overtaken) => return Ok(Err(StoreError::Overtaken)),
+            Err(error) => tracing::error!(%error, "a change is in force but not saved"),
+            Ok(_) => {}
+        }
+        log(&decisions);
+        self.push(table);
+        // Those that are saved have their ids.
+        let told = saved.as_ref().unwrap_or(&decisions);
+        self.notifier.tell(&manifest, told);
+        Ok(saved.map(|_| ()))
+    }
+
+    /// Takes over the state as the store holds it.
+    pub(crate) async fn adopt(&self) -> Result<(), StoreError> {
+        let _turn = self.turns.lock().await;
+        let saved = self.store.call(load).await?;
+        let at = self.moment();
+        let table = self.core().adopt(&saved, at);
+        self.tables.send_if_modified(|newest| {
+            let another = **newest != *table;
+            *newest = table;
+            another
+        });
+        self.touch();
+        Ok(())
     }
 
     /// Waits for an answer, within bounds. What is not saved is noted, to be saved later, also
@@ -206,7 +266,7 @@ impl Shared {
             return Err(StoreError::Slow);
         };
         let saved = read(answered);
-        if saved.is_err() {
+        if !matches!(saved, Ok(_) | Err(StoreError::Overtaken)) {
             self.core().not_saved(decisions.to_vec());
         }
         saved

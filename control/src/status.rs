@@ -135,7 +135,7 @@ fn method_status(core: &mut Core, method: String) -> wire::MethodStatus {
             .collect(),
         pairs: Some(tally.pairs.to_wire()),
         fields: fields(&tally.pairs),
-        traces: core.traces.status(&method).cloned(),
+        traces: core.traces.status(&method),
         method,
     }
 }

@@ -9,6 +9,7 @@ mod examples;
 mod health;
 mod location;
 mod postgres;
+mod replicas;
 mod retention;
 mod schema;
 mod sqlite;
@@ -31,10 +32,11 @@ use schema::Unfit;
 use sqlite::Sqlite;
 
 pub(crate) use database::{DatabaseError, Session, chain};
-pub(crate) use decisions::{Sought, find_decision, list_decisions};
+pub(crate) use decisions::{Sought, find_decision, list_decisions, save_decisions};
 pub(crate) use examples::{Which, list_samples, list_trace_pairs, save_sample, save_trace_pair};
 pub(crate) use health::{Health, Outage};
 pub(crate) use location::Location;
+pub(crate) use replicas::{Others, Polled, TraceRow, leave, load_others, poll};
 pub(crate) use retention::prune;
 pub(crate) use state::{
     Change, Committed, EvidenceRow, ProxyRow, RampRow, Saved, Snapshot, load, save_change,
@@ -213,6 +215,7 @@ impl Store {
             location: self.location.to_string(),
             unavailable_since_unix_ms: outage.as_ref().map_or(0, |o| o.since_unix_ms),
             error: outage.map_or_else(String::new, |o| o.why),
+            ..wire::StoreStatus::default()
         }
     }
 
@@ -345,6 +348,10 @@ impl Session for Watched<'_> {
 
     fn query(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>, DatabaseError> {
         self.database.query(sql, values)
+    }
+
+    fn now_ms(&mut self) -> Result<i64, DatabaseError> {
+        self.database.now_ms()
     }
 }
 

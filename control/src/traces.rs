@@ -12,7 +12,7 @@ use cutover_proto::cutover::v1 as wire;
 
 use crate::ledger::MAX_METHODS;
 use crate::pairing::{Outcome, Pair, Tree};
-use crate::store::Snapshot;
+use crate::store::{Snapshot, TraceRow};
 use crate::words::{arm_to_wire, hex};
 
 /// Most operations counted for each method; those that come later are left out.
@@ -47,33 +47,67 @@ struct Kept {
 pub(crate) struct Traces {
     methods: BTreeMap<String, Method>,
     unsaved: BTreeSet<String>,
+    /// What other control planes have counted.
+    others: BTreeMap<String, wire::TraceStatus>,
+    /// Whether what the store holds under our slot is in our own counters.
+    settled: bool,
 }
 
 impl Traces {
-    /// With what the store held.
-    pub(crate) fn new(saved: &[(String, wire::TraceStatus)]) -> Traces {
-        let method = |(method, status): &(String, wire::TraceStatus)| {
-            let kept = Method {
-                status: status.clone(),
-                ..Method::default()
-            };
-            (method.clone(), kept)
-        };
-        Traces {
-            methods: saved.iter().map(method).collect(),
-            unsaved: BTreeSet::new(),
-        }
+    /// With what the store held of a control plane that is alone.
+    pub(crate) fn alone(saved: &[TraceRow]) -> Traces {
+        let mut traces = Traces::default();
+        traces.take_others(saved, Some(0));
+        traces.unsaved.clear();
+        traces
     }
 
     /// Begins an epoch.
     pub(crate) fn restart(&mut self) {
         self.methods.clear();
         self.unsaved.clear();
+        self.others.clear();
     }
 
-    /// The counters of a method.
-    pub(crate) fn status(&self, method: &str) -> Option<&wire::TraceStatus> {
-        self.methods.get(method).map(|method| &method.status)
+    /// The counters of a method, by all control planes.
+    pub(crate) fn status(&self, method: &str) -> Option<wire::TraceStatus> {
+        let own = self.methods.get(method).map(|method| &method.status);
+        match (own, self.others.get(method)) {
+            (Some(own), Some(others)) => {
+                let mut sum = own.clone();
+                add(&mut sum, others);
+                Some(sum)
+            }
+            (own, others) => own.or(others).cloned(),
+        }
+    }
+
+    /// Takes over what the store holds: under another slot it is what others have counted; under
+    /// our own, when it is new to us, what whoever had it before has left.
+    pub(crate) fn take_others(&mut self, rows: &[TraceRow], slot: Option<u32>) {
+        self.others.clear();
+        for row in rows {
+            let sum = if Some(row.slot) != slot {
+                self.others.entry(row.method.clone()).or_default()
+            } else if self.settled {
+                continue;
+            } else {
+                self.unsaved.insert(row.method.clone());
+                &mut self.methods.entry(row.method.clone()).or_default().status
+            };
+            add(sum, &row.status);
+        }
+        self.settled |= slot.is_some();
+    }
+
+    /// Nothing is saved until it is known what the new slot holds. Who has lost a slot has left
+    /// what was counted to whoever took it.
+    pub(crate) fn move_to_another_slot(&mut self, lost: bool) {
+        if lost {
+            self.methods.clear();
+            self.unsaved.clear();
+        }
+        self.settled = false;
     }
 
     /// Counts an outcome. Returns the pair, where it is one of those to keep.
@@ -130,6 +164,9 @@ impl Traces {
 
     /// Adds what changed since the last time to a snapshot.
     pub(crate) fn take_unsaved(&mut self, snapshot: &mut Snapshot) {
+        if !self.settled {
+            return;
+        }
         for name in std::mem::take(&mut self.unsaved) {
             if let Some(method) = self.methods.get(&name) {
                 snapshot.traces.push((name, method.status.clone()));
@@ -209,6 +246,51 @@ impl Method {
             status.n_plus_one |= growth.stands_out();
         }
     }
+}
+
+/// Adds what another control plane has counted.
+fn add(sum: &mut wire::TraceStatus, more: &wire::TraceStatus) {
+    sum.compared += more.compared;
+    sum.mismatched += more.mismatched;
+    for (why, n) in &more.incomplete {
+        *sum.incomplete.entry(why.clone()).or_default() += n;
+    }
+    for operation in &more.operations {
+        let known = sum
+            .operations
+            .iter()
+            .position(|known| known.key == operation.key);
+        match known {
+            Some(index) => add_counters(&mut sum.operations[index], operation),
+            None if sum.operations.len() >= MAX_OPERATIONS => {}
+            None => sum.operations.push(operation.clone()),
+        }
+    }
+}
+
+fn add_counters(sum: &mut wire::OperationStatus, more: &wire::OperationStatus) {
+    // Named one by one, so that a counter that comes to be is not forgotten here.
+    let wire::OperationStatus {
+        key: _,
+        legacy_calls,
+        candidate_calls,
+        more_in_candidate,
+        more_in_legacy,
+        legacy_errors,
+        candidate_errors,
+        legacy_self_us,
+        candidate_self_us,
+        n_plus_one,
+    } = more;
+    sum.legacy_calls += legacy_calls;
+    sum.candidate_calls += candidate_calls;
+    sum.more_in_candidate += more_in_candidate;
+    sum.more_in_legacy += more_in_legacy;
+    sum.legacy_errors += legacy_errors;
+    sum.candidate_errors += candidate_errors;
+    sum.legacy_self_us += legacy_self_us;
+    sum.candidate_self_us += candidate_self_us;
+    sum.n_plus_one |= n_plus_one;
 }
 
 fn add_operation(status: &mut wire::OperationStatus, operation: &OperationDiff) {

@@ -68,9 +68,10 @@ def start_candidate(
     otlp: str | None = None,
     listen: str = "127.0.0.1:0",
     extra: Sequence[str] = (),
+    arm: str = "candidate",
 ) -> Arm:
-    """Starts the Rust arm."""
-    return _start("candidate", binary("gazetteer-server"), database, logs, otlp, listen, extra)
+    """Starts the Rust arm; as `arm="legacy"` it stands in for the Python one."""
+    return _start(arm, binary("gazetteer-server"), database, logs, otlp, listen, extra)
 
 
 def start_broken(

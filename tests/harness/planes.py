@@ -25,13 +25,21 @@ METHOD = "/played.v1.Service/Method"
 class ControlPlane:
     """A running `cutover control`."""
 
-    def __init__(self, manifest: Path, *, store: Path, logs: Path, listen: int = 0) -> None:
+    def __init__(
+        self,
+        manifest: Path,
+        *,
+        store: Path | str,
+        logs: Path,
+        listen: int = 0,
+        name: str = "control",
+    ) -> None:
         """Starts it and waits until operators and proxies can connect."""
         command: list[str | Path] = [
             *(binary("cutover"), "control", "-f", manifest, "--store", store),
             *("--listen", f"127.0.0.1:{listen}", "--operator", "127.0.0.1:0"),
         ]
-        self.process = Process("control", command, logs=logs)
+        self.process = Process(name, command, logs=logs)
         self.address = self.process.wait_for_line(r"^control listening on (\S+)$")[1]
         dashboard = self.process.wait_for_line(r"^dashboard at http://(\S+)$")[1]
         self.operator_address = dashboard.rstrip("/")
@@ -60,11 +68,12 @@ class ControlPlane:
 class ProxyAlone:
     """A running `cutover proxy` that gets its table from a control plane."""
 
-    def __init__(self, name: str, control: str, *, logs: Path) -> None:
-        """Starts it and waits until it takes calls."""
+    def __init__(self, name: str, control: str, *, logs: Path, otlp: str | None = None) -> None:
+        """Starts it and waits until it takes calls. `otlp` is the HOST:PORT its spans go to."""
         command: list[str | Path] = [
             *(binary("cutover"), "proxy", "--control", f"http://{control}", "--threads", "1"),
             *("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
+            *(("--otlp", f"http://{otlp}") if otlp else ()),
         ]
         self.process = Process(name, command, logs=logs)
         self.address = self.process.wait_for_line(r"^proxy listening on (\S+)$")[1]

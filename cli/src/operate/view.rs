@@ -39,6 +39,17 @@ pub(super) fn status(status: &Status) -> String {
             format_args!("  store unavailable since {since}: {}", store.error),
         );
     }
+    if let Some(store) = status
+        .store
+        .as_ref()
+        .filter(|store| !store.replica.is_empty())
+    {
+        let (replica, leader) = (&store.replica, &store.leader);
+        line(
+            &mut out,
+            format_args!("  from {replica}; the ramps are run by {leader}"),
+        );
+    }
     let steps: Vec<String> = status.steps_bp.iter().map(|&bp| percent(bp)).collect();
     if !steps.is_empty() {
         line(&mut out, format_args!("  steps: {}", steps.join(" → ")));

@@ -24,6 +24,8 @@ pub(crate) enum Standing {
     Leads,
     /// Only move them back to safety: the store is away, and what would be decided could be lost.
     Careful(String),
+    /// Only watch: another control plane moves them.
+    Follows,
 }
 
 impl Core {
@@ -118,6 +120,9 @@ impl Core {
                 run.show_what_holds_it_back(&ramp, overridden, standing);
             }
             self.verdicts_moved |= before != run.verdict;
+            if *standing == Standing::Follows {
+                continue;
+            }
             let held_back = overridden || *standing != Standing::Leads;
             let transition = run.state.tick(&ramp, kind, &reason, held_back, at.unix_ms);
             if let Some(transition) = transition {
@@ -190,6 +195,7 @@ mod tests {
 
     use super::*;
     use crate::ramp::Move;
+    use crate::replicas::Replica;
     use crate::store::Saved;
 
     const MANIFEST: &str = "
@@ -210,7 +216,12 @@ spec:
             now: Duration::from_secs(seconds),
             unix_ms,
         };
-        let (mut core, _) = Core::new(manifest, &Saved::default(), moment(0, HOUR_MS));
+        let (mut core, _) = Core::new(
+            manifest,
+            &Saved::default(),
+            Replica::alone(),
+            moment(0, HOUR_MS),
+        );
         let promoted = core.move_ramp(ALL, Move::Promote, ("ada", "why"), moment(0, HOUR_MS));
         assert_eq!(promoted.unwrap().len(), 1);
         for (seconds, unix_ms) in [(1, 3 * HOUR_MS), (2, -HOUR_MS), (3, HOUR_MS)] {

@@ -214,6 +214,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::core::{Core, Moment};
+    use crate::replicas::Replica;
     use crate::store::testing::Place;
 
     const MANIFEST: &str = "
@@ -235,7 +236,7 @@ spec:
             now: clock.elapsed(),
             unix_ms: 1,
         };
-        let (mut core, _) = Core::new(manifest, &saved, at);
+        let (mut core, _) = Core::new(manifest, &saved, Replica::alone(), at);
         let table = core.renew();
         let shared = Arc::new(Shared::new(core, table, store, clock));
         let router = router(shared, Token::new("0123456789abcdef"));

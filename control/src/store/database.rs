@@ -54,6 +54,8 @@ pub(crate) trait Session {
     fn execute(&mut self, sql: &'static str, values: &[Value]) -> Result<u64, DatabaseError>;
     /// Reads rows.
     fn query(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>, DatabaseError>;
+    /// The database's own clock, which all its clients share: ms since the Unix epoch.
+    fn now_ms(&mut self) -> Result<i64, DatabaseError>;
 }
 
 /// A database, owned by the store's thread.

@@ -23,7 +23,7 @@ pub(crate) enum Sought {
 
 /// Saves decisions; gives them back with their ids and examples. One that is there already is
 /// not saved again: whoever lost the connection while it was saved may safely try again.
-pub(super) fn save_decisions(
+pub(crate) fn save_decisions(
     session: &mut dyn Session,
     decisions: &[wire::Decision],
 ) -> Result<Vec<wire::Decision>, DatabaseError> {

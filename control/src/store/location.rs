@@ -48,6 +48,11 @@ impl Location {
         let config = Box::new(config);
         Ok(Location::Postgres(PostgresLocation { config }))
     }
+
+    /// Whether several control planes may use it at a time.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Location::Postgres(_))
+    }
 }
 
 impl PostgresLocation {

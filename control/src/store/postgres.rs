@@ -218,6 +218,12 @@ impl Session for Postgres {
         };
         rows.into_iter().map(read).collect()
     }
+
+    fn now_ms(&mut self) -> Result<i64, DatabaseError> {
+        let now = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
+        let rows = self.query(now, &[])?;
+        rows.first().map_or(Ok(0), |row| row.int(0))
+    }
 }
 
 impl Database for Postgres {

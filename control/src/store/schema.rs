@@ -299,7 +299,10 @@ mod tests {
             (saved.overrides[0].who.as_str(), saved.proxies[0].sequence),
             ("ada", 8)
         );
-        assert_eq!((saved.evidence.len(), saved.traces[0].1.compared), (1, 9));
+        assert_eq!(
+            (saved.evidence.len(), saved.traces[0].status.compared),
+            (1, 9)
+        );
         let (decision, samples, pairs) = store
             .call(|c| {
                 let samples = list_samples(c, "/a.B/C", "y", 10)?;

@@ -126,6 +126,11 @@ impl Session for Sqlite {
         }
         Ok(found)
     }
+
+    fn now_ms(&mut self) -> Result<i64, DatabaseError> {
+        let now = "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
+        Ok(self.0.query_row(now, [], |row| row.get(0))?)
+    }
 }
 
 impl Database for Sqlite {

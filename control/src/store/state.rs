@@ -1,12 +1,13 @@
 //! What a restart needs: ramps, overrides, decisions, the epoch, and the evidence so far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_proto::cutover::v1 as wire;
 use prost::Message;
 
 use super::database::{DatabaseError, Session, values};
 use super::decisions::{list_decisions, save_decisions};
+use super::replicas::{TraceRow, has_slot, load_proxies, load_traces, read_evidence};
 
 /// Decisions among which a restart looks for the verdicts that ramps stand on.
 const RECENT_DECISIONS: u32 = 1_000;
@@ -33,6 +34,10 @@ pub(crate) struct ProxyRow {
     pub(crate) host: String,
     pub(crate) version: String,
     pub(crate) retired: bool,
+    /// Whether its stream was open when it was saved.
+    pub(crate) connected: bool,
+    pub(crate) applied_generation: u64,
+    pub(crate) reported_unix_ms: i64,
 }
 
 /// The counters of one method by one instance ("" for the retired ones together).
@@ -56,7 +61,7 @@ pub(crate) struct Saved {
     pub(crate) versions: String,
     pub(crate) proxies: Vec<ProxyRow>,
     pub(crate) evidence: Vec<EvidenceRow>,
-    pub(crate) traces: Vec<(String, wire::TraceStatus)>,
+    pub(crate) traces: Vec<TraceRow>,
     /// The verdict that led to the newest decision about each scope, of the last decisions.
     pub(crate) verdicts: BTreeMap<String, wire::Verdict>,
 }
@@ -82,8 +87,13 @@ pub(crate) struct Change {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) epoch: u64,
-    /// Of the control plane that saves it.
-    pub(crate) slot: u32,
+    /// The state that `ramps` and `versions` belong to; of another one they are not saved.
+    pub(crate) generation: u64,
+    /// The control plane that saves it; empty where it is alone.
+    pub(crate) writer: String,
+    /// Under which it keeps its trace evidence.
+    pub(crate) slot: Option<u32>,
+    /// Empty where another one runs them.
     pub(crate) ramps: Vec<RampRow>,
     pub(crate) versions: String,
     pub(crate) proxies: Vec<ProxyRow>,
@@ -139,27 +149,23 @@ pub(crate) fn save_change(
     Ok(Committed::Saved(decisions))
 }
 
-/// Saves the evidence so far.
+/// Saves the evidence so far. Of a proxy that several control planes have heard, the newest stays.
 pub(crate) fn save_snapshot(
     session: &mut dyn Session,
     new: &Snapshot,
 ) -> Result<(), DatabaseError> {
-    session.execute("UPDATE state SET versions = $1", values![&new.versions])?;
-    save_ramps(session, &new.ramps)?;
+    let same = session.execute(
+        "UPDATE state SET versions = $1 WHERE generation = $2",
+        values![&new.versions, new.generation],
+    )?;
+    if same > 0 {
+        save_ramps(session, &new.ramps)?;
+    }
+    let mut older = BTreeSet::new();
     for proxy in &new.proxies {
-        session.execute(
-            "INSERT INTO proxies (instance, sequence, host, version, retired)
-             VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (instance) DO UPDATE SET sequence = excluded.sequence,
-                 host = excluded.host, version = excluded.version, retired = excluded.retired",
-            values![
-                &proxy.instance,
-                proxy.sequence,
-                &proxy.host,
-                &proxy.version,
-                proxy.retired,
-            ],
-        )?;
+        if save_proxy(session, proxy)? == 0 {
+            older.insert(proxy.instance.as_str());
+        }
     }
     for instance in &new.folded {
         session.execute(
@@ -167,7 +173,8 @@ pub(crate) fn save_snapshot(
             values![instance],
         )?;
     }
-    for row in &new.evidence {
+    let newer = |row: &&EvidenceRow| !older.contains(row.instance.as_str());
+    for row in new.evidence.iter().filter(newer) {
         session.execute(
             "INSERT INTO evidence (epoch, instance, method, body) VALUES ($1, $2, $3, $4)
              ON CONFLICT (epoch, instance, method) DO UPDATE SET body = excluded.body",
@@ -179,14 +186,45 @@ pub(crate) fn save_snapshot(
             ],
         )?;
     }
+    let Some(slot) = new.slot else {
+        return Ok(());
+    };
+    if !new.writer.is_empty() && !has_slot(session, &new.writer, slot)? {
+        return Ok(());
+    }
     for (method, traces) in &new.traces {
         session.execute(
             "INSERT INTO trace_evidence (epoch, slot, method, body) VALUES ($1, $2, $3, $4)
              ON CONFLICT (epoch, slot, method) DO UPDATE SET body = excluded.body",
-            values![new.epoch, new.slot, method, traces.encode_to_vec()],
+            values![new.epoch, slot, method, traces.encode_to_vec()],
         )?;
     }
     Ok(())
+}
+
+/// Saves an instance, unless what is there is newer or retired; gives the number of rows.
+fn save_proxy(session: &mut dyn Session, proxy: &ProxyRow) -> Result<u64, DatabaseError> {
+    session.execute(
+        "INSERT INTO proxies (instance, sequence, host, version, retired, connected,
+             applied_generation, reported_unix_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (instance) DO UPDATE SET sequence = excluded.sequence,
+             host = excluded.host, version = excluded.version, retired = excluded.retired,
+             connected = excluded.connected, applied_generation = excluded.applied_generation,
+             reported_unix_ms = excluded.reported_unix_ms
+         WHERE excluded.retired = 1
+             OR (proxies.retired = 0 AND proxies.sequence <= excluded.sequence)",
+        values![
+            &proxy.instance,
+            proxy.sequence,
+            &proxy.host,
+            &proxy.version,
+            proxy.retired,
+            proxy.connected,
+            proxy.applied_generation,
+            proxy.reported_unix_ms,
+        ],
+    )
 }
 
 /// Loads what a restart needs.
@@ -233,55 +271,19 @@ pub(crate) fn load(session: &mut dyn Session) -> Result<Saved, DatabaseError> {
             at_unix_ms: row.int(4)?,
         });
     }
-    let proxies = session.query(
-        "SELECT instance, sequence, host, version, retired FROM proxies",
-        &[],
+    saved.proxies = load_proxies(session)?;
+    let evidence = session.query(
+        "SELECT instance, body FROM evidence WHERE epoch = $1",
+        values![saved.epoch],
     )?;
-    for mut row in proxies {
-        saved.proxies.push(ProxyRow {
-            instance: row.text(0)?,
-            sequence: row.int(1)?,
-            host: row.text(2)?,
-            version: row.text(3)?,
-            retired: row.int(4)? != 0,
-        });
-    }
-    load_evidence(session, &mut saved)?;
+    read_evidence(evidence, &mut saved.evidence)?;
+    saved.traces = load_traces(session, saved.epoch)?;
     for decision in list_decisions(session, RECENT_DECISIONS)? {
         if let Some(verdict) = decision.verdict {
             saved.verdicts.entry(decision.scope).or_insert(verdict);
         }
     }
     Ok(saved)
-}
-
-fn load_evidence(session: &mut dyn Session, saved: &mut Saved) -> Result<(), DatabaseError> {
-    let unreadable =
-        |what: &str| tracing::warn!(what, "a row of the store can't be read: left out");
-    let evidence = session.query(
-        "SELECT instance, body FROM evidence WHERE epoch = $1",
-        values![saved.epoch],
-    )?;
-    for mut row in evidence {
-        match wire::MethodReport::decode(row.bytes(1)?.as_slice()) {
-            Ok(report) => saved.evidence.push(EvidenceRow {
-                instance: row.text(0)?,
-                report,
-            }),
-            Err(_) => unreadable("evidence"),
-        }
-    }
-    let traces = session.query(
-        "SELECT method, body FROM trace_evidence WHERE epoch = $1",
-        values![saved.epoch],
-    )?;
-    for mut row in traces {
-        match wire::TraceStatus::decode(row.bytes(1)?.as_slice()) {
-            Ok(status) => saved.traces.push((row.text(0)?, status)),
-            Err(_) => unreadable("trace evidence"),
-        }
-    }
-    Ok(())
 }
 
 fn save_ramps(session: &mut dyn Session, ramps: &[RampRow]) -> Result<(), DatabaseError> {
@@ -366,6 +368,7 @@ mod tests {
         };
         let snapshot = Snapshot {
             epoch: 4,
+            generation: 9,
             versions: "w".into(),
             evidence: vec![row.clone()],
             ..Snapshot::default()

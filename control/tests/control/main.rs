@@ -9,5 +9,6 @@ mod otlp;
 mod postgres;
 mod ramp;
 mod reload;
+mod replicas;
 mod store;
 mod support;

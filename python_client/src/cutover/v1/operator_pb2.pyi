@@ -780,22 +780,30 @@ class StoreStatus(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     UNAVAILABLE_SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    REPLICA_FIELD_NUMBER: _builtins.int
+    LEADER_FIELD_NUMBER: _builtins.int
     location: _builtins.str
     """The file, or the URL without its password."""
     unavailable_since_unix_ms: _builtins.int
     """Since when it does not do what it is asked, ms since the Unix epoch; 0 where it does."""
     error: _builtins.str
     """What it said first, or empty."""
+    replica: _builtins.str
+    """This control plane, where several may use the store; else empty."""
+    leader: _builtins.str
+    """The control plane that runs the ramps, where several may use the store; else empty."""
     def __init__(
         self,
         *,
         location: _builtins.str = ...,
         unavailable_since_unix_ms: _builtins.int = ...,
         error: _builtins.str = ...,
+        replica: _builtins.str = ...,
+        leader: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "location", b"location", "unavailable_since_unix_ms", b"unavailable_since_unix_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "leader", b"leader", "location", b"location", "replica", b"replica", "unavailable_since_unix_ms", b"unavailable_since_unix_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

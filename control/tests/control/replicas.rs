@@ -1,0 +1,186 @@
+//! Two control planes on one Postgres: what both hear adds up, one of them runs the ramps, and the
+//! other goes on when that one is gone.
+
+use std::time::{Duration, Instant};
+
+use cutover_proto::cutover::v1 as wire;
+
+use crate::postgres::Server;
+use crate::support::{MANIFEST, METHOD, Plane, Proxy};
+
+/// A change reaches the proxies of both within this; the promise is one second, the machine may
+/// be busy.
+const SOON: Duration = Duration::from_secs(3);
+
+/// Two control planes, the one that runs the ramps first.
+async fn two() -> Option<(Plane, Plane)> {
+    let url = Server::of_this_run()?.make_database();
+    let first = Plane::start_on(MANIFEST, &url).await;
+    let leads = |s: &wire::Status| {
+        let store = s.store.as_ref().unwrap();
+        !store.leader.is_empty() && store.leader == store.replica
+    };
+    first.until(leads).await;
+    let second = Plane::start_on(MANIFEST, &url).await;
+    let knows = |s: &wire::Status| !s.store.as_ref().unwrap().leader.is_empty();
+    assert!(!leads(&second.until(knows).await));
+    Some((first, second))
+}
+
+fn compared(status: &wire::Status) -> u64 {
+    let pairs = status.methods.iter().filter_map(|m| m.pairs.as_ref());
+    pairs.map(|pairs| pairs.compared).sum()
+}
+
+async fn until_at(proxy: &mut Proxy, weight_bp: u32) {
+    while proxy.weight_bp() != weight_bp {
+        proxy.next_table().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_control_planes_hear_adds_up_and_moves_the_proxies_of_both() {
+    let Some((leader, other)) = two().await else {
+        return;
+    };
+    let mut at_leader = Proxy::connect(&leader, 'a').await;
+    let mut at_other = Proxy::connect(&other, 'b').await;
+    assert_eq!(at_leader.table, at_other.table);
+    // Neither alone has the calls that the gate wants.
+    at_leader.count(0, 60, 0).await;
+    at_other.count(0, 60, 0).await;
+    until_at(&mut at_leader, 100).await;
+    let moved = Instant::now();
+    until_at(&mut at_other, 100).await;
+    assert!(moved.elapsed() < SOON, "{:?}", moved.elapsed());
+    assert_eq!(at_leader.table, at_other.table);
+    // As proxies do all the time.
+    at_leader.report(Vec::new()).await;
+    at_other.report(Vec::new()).await;
+    for plane in [&leader, &other] {
+        let status = plane.until(|s| compared(s) == 120).await;
+        let generation = status.generation;
+        let both = |s: &wire::Status| {
+            s.proxies.len() == 2
+                && s.proxies
+                    .iter()
+                    .all(|p| p.connected && p.applied_generation == generation)
+        };
+        plane.until(both).await;
+        assert_eq!(plane.decisions().await.len(), 1);
+    }
+
+    // Bad signs at the one that doesn't run the ramps, and an operator who asks it.
+    at_other.forget();
+    at_other.count(100, 10_000, 100).await;
+    until_at(&mut at_leader, 0).await;
+    until_at(&mut at_other, 0).await;
+    let mut operator = other.operator().await;
+    let all = wire::SetWeightRequest {
+        scope: "*".into(),
+        weight_bp: Some(2_500),
+        who: "ada".into(),
+        why: "a try".into(),
+    };
+    let answer = operator.set_weight(all).await.unwrap().into_inner();
+    assert_eq!(answer.status.unwrap().overrides.len(), 1);
+    for proxy in [&mut at_leader, &mut at_other] {
+        while proxy.table.weights.as_ref().unwrap().override_bp != Some(2_500) {
+            proxy.next_table().await;
+        }
+    }
+    let actions: Vec<String> = leader
+        .decisions()
+        .await
+        .into_iter()
+        .map(|d| d.action)
+        .collect();
+    assert_eq!(actions, ["override", "rollback", "advance"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_leader_is_gone_the_other_goes_on_where_the_ramp_stood() {
+    let Some((leader, other)) = two().await else {
+        return;
+    };
+    let mut at_leader = Proxy::connect(&leader, 'a').await;
+    let mut at_other = Proxy::connect(&other, 'b').await;
+    at_leader.count(0, 1_000_000, 0).await;
+    until_at(&mut at_other, 100).await;
+    other.until(|s| compared(s) == 1_000_000).await;
+    // Without a farewell: its lease has to run out.
+    drop(leader);
+    at_other.count(100, 1_000_000, 0).await;
+    let gone = Instant::now();
+    until_at(&mut at_other, 5_000).await;
+    assert!(
+        gone.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        gone.elapsed()
+    );
+    let status = other.status().await;
+    assert_eq!(
+        compared(&status),
+        2_000_000,
+        "what the other had counted stays"
+    );
+    let store = status.store.unwrap();
+    assert_eq!(store.leader, store.replica);
+    let ramp = status
+        .ramps
+        .iter()
+        .find(|ramp| ramp.scope == METHOD)
+        .unwrap();
+    assert_eq!(ramp.step, 1);
+    assert_eq!(other.decisions().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_ends_well_hands_over_at_once() {
+    let Some((leader, other)) = two().await else {
+        return;
+    };
+    leader.control.shutdown().await;
+    let asked = Instant::now();
+    let leads = |s: &wire::Status| {
+        let store = s.store.as_ref().unwrap();
+        store.leader == store.replica
+    };
+    other.until(leads).await;
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_asked_of_both_at_once_are_all_made() {
+    let Some((leader, other)) = two().await else {
+        return;
+    };
+    let mut proxy = Proxy::connect(&leader, 'a').await;
+    let (mut one, mut two) = (leader.operator().await, other.operator().await);
+    let set = |weight_bp: u32, scope: &str| wire::SetWeightRequest {
+        scope: scope.into(),
+        weight_bp: Some(weight_bp),
+        who: "ada".into(),
+        why: "why".into(),
+    };
+    for round in 1..=10 {
+        let (a, b) = tokio::join!(
+            one.set_weight(set(round, "*")),
+            two.set_weight(set(round, METHOD))
+        );
+        a.unwrap();
+        b.unwrap();
+    }
+    let last = |table: &wire::RouteTable| {
+        let weights = table.weights.clone().unwrap();
+        let of_method = weights.override_by_method_bp.get(METHOD).copied();
+        (weights.override_bp, of_method)
+    };
+    while last(&proxy.table) != (Some(10), Some(10)) {
+        proxy.next_table().await;
+    }
+    assert_eq!(other.decisions().await.len(), 20);
+    other
+        .until(|s| s.overrides.len() == 2 && s.overrides.iter().all(|o| o.weight_bp == 10))
+        .await;
+}
