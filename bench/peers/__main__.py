@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="bench/peers", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--rounds", type=int, help="of each shape; default 5, or 2 with --quick")
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything, for a look")
+    parser.add_argument("--quick", action="store_true", help="fewer calls and rounds, for a look")
     parser.add_argument(
         "--only", nargs="+", choices=KINDS, default=KINDS, metavar="KIND", help=" ".join(KINDS)
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import grpc
@@ -49,6 +50,9 @@ class Plan:
 class Figures:
     """What one run saw, by peer and then by figure; a figure that failed is missing."""
 
+    rounds: int
+    load_average: float
+    """Of the machine over the minute before: above 1, others disturbed the timings."""
     cpu_us: dict[str, dict[str, float]] = field(default_factory=dict)
     rate: dict[str, dict[str, float]] = field(default_factory=dict)
     added_p50_us: dict[str, float] = field(default_factory=dict)
@@ -69,7 +73,7 @@ class Run:
         self.plan = plan
         self.scratch = scratch
         self.say = say
-        self.seen = Figures()
+        self.seen = Figures(plan.rounds, os.getloadavg()[0])
 
     def measure(self) -> Figures:
         """Measures all that the plan names."""
@@ -102,7 +106,7 @@ class Run:
 
     def _too_slow(self, name: str) -> bool:
         # Under callgrind Envoy takes minutes.
-        return name == "envoy" and self.plan.quick
+        return name.startswith("envoy") and self.plan.quick
 
     def _side_by_side(self, how: Start, backend: Running, shapes: Sequence[str]) -> None:
         """All proxies run at once, those not measured idle; rounds go from one to the next."""
@@ -165,12 +169,13 @@ class Run:
         self.say(f"{stream.name} messages, CPU µs a message: {words}")
 
     def _memory(self, name: str, peer: Peer, how: Start) -> None:
-        connections = holding.CONNECTIONS // (10 if self.plan.quick else 1)
-        found = holding.memory(name, how, connections)
+        # A port of its own: to the other one, nginx has left too many connections in TIME_WAIT.
+        with start_backend(self.scratch) as backend:
+            found = holding.memory(name, replace(how, backend=backend.address))
         self.seen.memory[name] = found
         held = ", ".join(f"{mib:.0f} with {n}" for n, mib in found.by_streams.items())
         self.say(
-            f"{peer.name}: {found.rest:.1f} MiB at rest; {connections} connections: "
+            f"{peer.name}: {found.rest:.1f} MiB at rest; {holding.CONNECTIONS:,} connections: "
             f"{held} streams on each"
         )
 
@@ -185,7 +190,8 @@ class Run:
         try:
             yield
         except Failures as error:
-            line = f"{what}: {(str(error).splitlines() or [repr(error)])[0]}"
+            said = str(error).splitlines() or [repr(error)]
+            line = f"{what}: {' … '.join(dict.fromkeys([said[0], said[-1]]))}"
             if line not in self.seen.failures:
                 self.seen.failures.append(line)
             self.say(f"FAILED {line}")

@@ -26,7 +26,6 @@ class Memory:
     rest: float
     by_streams: dict[int, float]
     """With so many streams on each of the connections."""
-    connections: int
 
 
 @dataclass(frozen=True)
@@ -40,16 +39,16 @@ class Paused:
     """What the client had sent by then, MiB."""
 
 
-def memory(name: str, how: Start, connections: int) -> Memory:
+def memory(name: str, how: Start) -> Memory:
     """At rest, and with connections and streams open; a new process for each."""
     rest, by_streams = 0.0, {}
     for streams in STREAMS:
         with PEERS[name].start(how) as running:
             check(running)
             rest = _mebibytes(running)
-            with held(running, how.scratch, connections, streams):
+            with held(running, how.scratch, CONNECTIONS, streams):
                 by_streams[streams] = _mebibytes(running)
-    return Memory(rest, by_streams, connections)
+    return Memory(rest, by_streams)
 
 
 def paused(name: str, how: Start) -> Paused:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import load
 from figures import MANY, ONE_LONG, Figures
+from holding import CONNECTIONS
 from measure import number
 from peers import OURS, PEERS
 from tools import versions
@@ -58,9 +59,8 @@ def rows(seen: Figures) -> Iterator[Row]:
         ("memory at rest", "MiB", {name: held.rest for name, held in seen.memory.items()}),
     ]
     for streams in sorted({n for held in seen.memory.values() for n in held.by_streams}):
-        connections = next(iter(seen.memory.values())).connections
         values = {name: held.by_streams[streams] for name, held in seen.memory.items()}
-        plain.append((f"memory, {connections:,} connections × {streams}", "MiB", values))
+        plain.append((f"memory, {CONNECTIONS:,} connections × {streams}", "MiB", values))
     for name in (ONE_LONG.name, MANY.name):
         plain.append((f"streaming, {name}", "µs/message", _column(seen.streaming_us, name)))
     grown = {name: held.after - held.before for name, held in seen.paused.items()}
@@ -110,7 +110,8 @@ def markdown(seen: Figures) -> str:
     made = list(rows(seen))
     names = [name for name in PEERS if any(name in row.values for row in made)]
     parts = [
-        f"{date.today():%Y-%m-%d}, {os.cpu_count()} cores shared with the load. {versions()}. "
+        f"{date.today():%Y-%m-%d}, {os.cpu_count()} cores shared with the load, medians of "
+        f"{seen.rounds} rounds, load average {seen.load_average:.1f} beforehand. {versions()}. "
         "In parentheses: times ours.",
         _table(
             ["", *(PEERS[name].name for name in names)],
