@@ -16,7 +16,7 @@ export GAZETTEER_DATABASE  := $(CURDIR)/$(DATABASE)
 export PROPTEST_RNG_SEED   ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python check bench bench-peers hazards conformance fuzz build \
+.PHONY: help demo test test-rust test-python check bench bench-peers hazards simulate conformance fuzz build \
         venv database stubs fmt clean
 
 help: ## Show this list
@@ -63,6 +63,9 @@ conformance: build ## Run h2spec against the wire engine and the proxy (wants Go
 
 fuzz: ## Fuzz the wire engine, FUZZ_SECONDS for each target
 	$(PYTHON) wire/fuzz/run.py --seconds $(FUZZ_SECONDS)
+
+simulate: ## Try every test and whole ramps thousands of times, and print how often they err
+	$(CARGO) run --release -p cutover-compare --example simulate
 
 build: $(VENV)/.ready ## Build everything in release mode
 	$(CARGO) build --release --workspace --bins --locked

@@ -8,9 +8,12 @@
 mod wide;
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use cutover_compare::evidence::Levels;
+use cutover_compare::evidence::{
+    FieldCell, FieldCounts, FieldNoise, Levels, MemoryCell, MethodQuestion, Question, assess,
+};
 use cutover_compare::{
     Descriptors, Message, MethodEvidence, Observation, Redaction, compare, judge,
 };
@@ -130,5 +133,54 @@ fn verdict(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, kibibyte, comparison, verdict);
+/// A ramp over all methods, each with as many fields that differ, repeats and all.
+fn ramp(criterion: &mut Criterion) {
+    const METHODS: u64 = 200;
+    const FIELDS: u64 = 500;
+    let Some(weight) = Weight::from_bp(1000) else {
+        return;
+    };
+    let method = |n: u64| {
+        let mut whole = MethodEvidence::default();
+        (whole.pairs.compared, whole.pairs.mismatched) = (100_000, 5_000);
+        for (arm, calls) in [(Arm::Legacy, 900_000), (Arm::Candidate, 100_000)] {
+            let cell = whole.cell(weight, arm, Role::Primary);
+            (cell.calls, cell.failures) = (calls, calls / 1000);
+            (1..2000).for_each(|us| cell.latency.record(Duration::from_micros(us * us)));
+        }
+        let field = |field: u64| FieldCell {
+            path: "places[].name",
+            whole: FieldCounts {
+                pairs: 10 + field,
+                noise: FieldNoise {
+                    only_other: (n + field) % 40,
+                    only_repeat: field % 30,
+                    both: 3,
+                },
+            },
+            recent: FieldCounts::default(),
+        };
+        MethodQuestion {
+            recent: whole.clone(),
+            whole,
+            noise_share: 0.05,
+            fields: (0..FIELDS).map(field).collect(),
+        }
+    };
+    let question = Question {
+        gates: Gates {
+            p99_ratio: Some(1.0),
+            ..Gates::default()
+        },
+        weight,
+        window: 2,
+        methods: (0..METHODS).map(method).collect(),
+        memory: MemoryCell::default(),
+    };
+    criterion.bench_function("assess 200 methods of 500 fields", |bencher| {
+        bencher.iter(|| assess(black_box(&question)));
+    });
+}
+
+criterion_group!(benches, kibibyte, comparison, verdict, ramp);
 criterion_main!(benches);

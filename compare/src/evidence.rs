@@ -22,7 +22,7 @@ mod words;
 pub use assess::{Assessed, Basis, FieldCell, FieldCounts, MethodQuestion, Question, assess};
 pub use betting::ln_e_no_worse;
 pub use coin::{interval, ln_e_above, ln_e_below, ln_e_two_sided};
-pub use counters::{CallCell, MethodEvidence, PairCell};
+pub use counters::{CallCell, MemoryCell, MethodEvidence, OperationCell, PairCell, TraceCell};
 pub use gates::Levels;
 pub use latency::{Shift, Stratum, ln_e_longer, ln_e_slower, p_quantile_bounds, radius, shift};
 pub use many::e_bh;

@@ -15,7 +15,7 @@ mod writes;
 
 pub use diff::{Alignment, OpStats, OperationDiff, TraceDiff, diff_pair};
 pub use growth::Growth;
-pub use key::operation_key;
+pub use key::{is_read_key, is_write_key, operation_key};
 pub use over_pairs::{OperationEvidence, stands_out};
 pub use subtree::Subtree;
 

@@ -16,6 +16,7 @@ use cutover_proto::cutover::v1 as wire;
 use crate::deploys::{Deploy, Versions};
 use crate::fingerprint::fingerprint;
 use crate::ledger::{Ledger, Totals};
+use crate::memory::Memory;
 use crate::process::Processes;
 use crate::ramp::{Evidence, RampState, Transition};
 use crate::rates::Rates;
@@ -64,6 +65,7 @@ pub(crate) struct Core {
     pub(crate) ledger: Ledger,
     pub(crate) traces: Traces,
     pub(crate) processes: Processes,
+    pub(crate) memory: Memory,
     pub(crate) versions: Versions,
     pub(crate) rates: Rates,
     /// With the weights of the moment.
@@ -114,6 +116,7 @@ impl Core {
             },
             replica,
             processes: Processes::default(),
+            memory: Memory::default(),
             versions: Versions::from_text(&saved.versions, at.now),
             rates: Rates::default(),
             table: RouteTable::build(manifest.clone(), &Weights::default(), 0, epoch),
@@ -363,6 +366,7 @@ impl Core {
         self.epoch += 1;
         self.ledger.restart(self.epoch);
         self.traces.restart();
+        self.memory.restart();
         self.rates.restart();
         let totals = self.ledger.totals();
         for run in self.ramps.values_mut() {

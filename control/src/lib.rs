@@ -18,6 +18,7 @@ mod json;
 mod ledger;
 mod listener;
 mod manifest_watch;
+mod memory;
 mod notify;
 mod operator;
 mod otlp;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cutover_manifest::Arm;
 use cutover_proto::cutover::v1 as wire;
 
+use crate::memory::Footprint;
 use crate::words::arm_to_wire;
 
 /// Most processes that are followed.
@@ -70,6 +71,22 @@ impl Processes {
         process.seen = now;
     }
 
+    /// The memory of the legacy's processes and of the candidate's that were heard of lately.
+    pub(crate) fn footprints(&self, now: Duration) -> [Footprint; 2] {
+        let mut arms: [Footprint; 2] = Default::default();
+        for ((arm, instance), process) in &self.0 {
+            let lately = now.saturating_sub(process.seen) < FORGET_AFTER;
+            let Some(bytes) = process.newest.memory_bytes.filter(|_| lately) else {
+                continue;
+            };
+            let footprint = &mut arms[arm.index()];
+            footprint.bytes = footprint.bytes.saturating_add(bytes);
+            footprint.processes.insert(instance.clone());
+            footprint.heard = footprint.heard.max(process.seen);
+        }
+        arms
+    }
+
     /// One entry for each arm that has been heard of lately.
     pub(crate) fn status(&self, now: Duration) -> Vec<wire::ProcessStatus> {
         let of = |arm: Arm| {
@@ -119,6 +136,9 @@ mod tests {
         assert_eq!(status.len(), 1);
         assert_eq!((status[0].cpu_seconds, status[0].cpu_cores), (12.5, 0.5));
         assert_eq!(status[0].memory_bytes, 7);
+        let [legacy, candidate] = processes.footprints(now);
+        assert_eq!((legacy.bytes, legacy.processes.len()), (7, 1));
+        assert_eq!((legacy.heard, candidate), (now, Footprint::default()));
         assert!(
             processes.status(now + FORGET_AFTER).is_empty(),
             "silence is not forever"

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use cutover_compare::evidence::{
-    Basis as Drawn, FieldCell, FieldCounts, FieldNoise, MethodQuestion, assess, noisy,
+    Basis as Drawn, FieldCell, FieldCounts, FieldNoise, MemoryCell, MethodQuestion, OperationCell,
+    TraceCell, assess, noisy,
 };
 use cutover_compare::{CallCell, Histogram, MethodEvidence, PairCell, Verdict, VerdictKind};
 use cutover_manifest::{Gates, Weight};
@@ -24,6 +25,8 @@ pub(crate) struct Question {
     pub(crate) window: u64,
     /// One entry for each method of the ramp.
     pub(crate) methods: Vec<MethodTallies>,
+    /// The arms' memory.
+    pub(crate) memory: MemoryCell,
 }
 
 /// What was counted of one method.
@@ -35,6 +38,8 @@ pub(crate) struct MethodTallies {
     pub(crate) recent: MethodTally,
     /// The share of its mirrored calls that are asked once more for noise.
     pub(crate) noise_share: f64,
+    /// What its traces say.
+    pub(crate) traces: TraceCell,
 }
 
 /// A verdict, and what it was drawn from.
@@ -60,6 +65,7 @@ impl Question {
             weight: self.weight,
             window: self.window,
             methods: self.methods.iter().map(MethodTallies::ask).collect(),
+            memory: self.memory,
         });
         let mut counters = MethodTally::default();
         for method in &self.methods {
@@ -89,7 +95,10 @@ impl MethodTallies {
             recent: recent.get(key).map(counts).unwrap_or_default(),
         });
         MethodQuestion {
-            whole: evidence(&self.whole),
+            whole: MethodEvidence {
+                traces: self.traces.clone(),
+                ..evidence(&self.whole)
+            },
             recent: evidence(&self.recent),
             noise_share: self.noise_share,
             fields: fields.collect(),
@@ -100,7 +109,17 @@ impl MethodTallies {
 impl Basis {
     /// As it goes into the decision log.
     pub(crate) fn to_wire(&self, scope: &str) -> wire::Basis {
-        let gates = &self.drawn.gates;
+        let Drawn {
+            gates, evidence, ..
+        } = &self.drawn;
+        let operation = |operation: &OperationCell| wire::OperationEvidence {
+            key: operation.key.clone(),
+            compared: operation.compared,
+            more_in_candidate: operation.more_in_candidate,
+            more_in_legacy: operation.more_in_legacy,
+            n_plus_one: operation.n_plus_one,
+        };
+        let memory = evidence.memory;
         wire::Basis {
             gates: Some(wire::GateSettings {
                 min_calls: gates.min_calls,
@@ -109,13 +128,39 @@ impl Basis {
                 p99_ratio: gates.p99_ratio,
                 p99_tolerance: gates.p99_tolerance,
                 confidence: gates.confidence,
+                traces: gates.traces.as_str().to_owned(),
+                leak: gates.leak.as_str().to_owned(),
+                memory_ratio: gates.memory_ratio,
             }),
             weight_bp: self.drawn.weight.bp().into(),
             window: self.drawn.window,
             guard_error: self.drawn.levels.guards,
-            undecided: self.drawn.evidence.pairs.undecided,
+            undecided: evidence.pairs.undecided,
+            traces_compared: evidence.traces.compared,
+            operations: evidence.traces.operations.iter().map(operation).collect(),
+            memory: (memory != MemoryCell::default()).then_some(wire::MemoryEvidence {
+                spells: memory.spells,
+                grew: memory.grew,
+                legacy_bytes: memory.legacy_bytes,
+                candidate_bytes: memory.candidate_bytes,
+            }),
             evidence: Some(self.counters.to_wire(scope)),
         }
+    }
+}
+
+/// What the pairs of traces of a method say.
+pub(crate) fn trace_cell(status: &wire::TraceStatus) -> TraceCell {
+    let operation = |operation: &wire::OperationStatus| OperationCell {
+        key: operation.key.clone(),
+        compared: status.compared,
+        more_in_candidate: operation.more_in_candidate,
+        more_in_legacy: operation.more_in_legacy,
+        n_plus_one: operation.n_plus_one,
+    };
+    TraceCell {
+        compared: status.compared,
+        operations: status.operations.iter().map(operation).collect(),
     }
 }
 
@@ -196,6 +241,7 @@ fn evidence(tally: &MethodTally) -> MethodEvidence {
             candidate_slower: pairs.candidate_slower,
             legacy_slower: pairs.legacy_slower,
         },
+        ..MethodEvidence::default()
     }
 }
 
@@ -236,7 +282,9 @@ mod tests {
                 whole,
                 recent,
                 noise_share,
+                traces: TraceCell::default(),
             }],
+            memory: MemoryCell::default(),
         }
     }
 

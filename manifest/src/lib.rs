@@ -16,7 +16,7 @@ pub use manifest::{
     MirrorSideEffects, NamedField, OverrideHeader, Retention, Rule, StickyKey, Target,
 };
 pub use manifest::{Event, Notify};
-pub use manifest::{Gates, OnFailure, Ramp, RampScope, Step};
+pub use manifest::{Gates, LeakGate, OnFailure, Ramp, RampScope, Step, TracesGate};
 pub use route_table::{
     Key, MethodRoute, OVERRIDE_HEADER, RouteTable, WeightOwner, Weights, bucket, choose_arm,
 };

@@ -262,8 +262,80 @@ pub struct Gates {
     /// By how much more than `p99_ratio` times it must be proven not to be, as a share; default
     /// 0.5. Without any, equality would have to be proven, which no number of calls does.
     pub p99_tolerance: f64,
+    /// What is done where the arms' traces differ; default [`TracesGate::Rollback`].
+    pub traces: TracesGate,
+    /// What is done where the candidate's memory grows without end; default [`LeakGate::Hold`].
+    pub leak: LeakGate,
+    /// How many times the legacy's memory the candidate's may be; `None`: not asked.
+    pub memory_ratio: Option<f64>,
     /// One minus the chance of a wrong rollback or advance; default 0.95.
     pub confidence: f64,
+}
+
+/// What is done where one arm calls an operation more often than the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TracesGate {
+    /// It is only reported.
+    Report,
+    /// It holds the ramp.
+    Hold,
+    /// Missing, doubled and additional writes roll back, the rest holds; without traces, nothing
+    /// does.
+    Rollback,
+    /// Likewise, and without traces the ramp is held.
+    Required,
+}
+
+/// What is done where the candidate's memory grows without end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeakGate {
+    /// It is only shown.
+    Report,
+    /// It holds the ramp for as long as it goes on.
+    Hold,
+    /// It rolls back.
+    Rollback,
+}
+
+impl TracesGate {
+    /// As the manifest has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TracesGate::Report => "report",
+            TracesGate::Hold => "hold",
+            TracesGate::Rollback => "rollback",
+            TracesGate::Required => "required",
+        }
+    }
+
+    /// From the manifest's word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<TracesGate> {
+        [Self::Report, Self::Hold, Self::Rollback, Self::Required]
+            .into_iter()
+            .find(|gate| gate.as_str() == word)
+    }
+}
+
+impl LeakGate {
+    /// As the manifest has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LeakGate::Report => "report",
+            LeakGate::Hold => "hold",
+            LeakGate::Rollback => "rollback",
+        }
+    }
+
+    /// From the manifest's word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<LeakGate> {
+        [Self::Report, Self::Hold, Self::Rollback]
+            .into_iter()
+            .find(|gate| gate.as_str() == word)
+    }
 }
 
 impl Default for Gates {
@@ -274,6 +346,9 @@ impl Default for Gates {
             mismatch_below: 0.001,
             p99_ratio: None,
             p99_tolerance: 0.5,
+            traces: TracesGate::Rollback,
+            leak: LeakGate::Hold,
+            memory_ratio: None,
             confidence: 0.95,
         }
     }

@@ -252,7 +252,16 @@ pub(crate) struct RawGates {
     pub(crate) error_rate_margin: Option<RawRatio>,
     pub(crate) mismatch_below: Option<RawRatio>,
     pub(crate) latency: Option<RawLatency>,
+    pub(crate) traces: Option<Spanned<String>>,
+    pub(crate) memory: Option<RawMemory>,
     pub(crate) confidence: Option<Spanned<f64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawMemory {
+    pub(crate) leak: Option<Spanned<String>>,
+    pub(crate) ratio: Option<Spanned<f64>>,
 }
 
 #[derive(Deserialize)]

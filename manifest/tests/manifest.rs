@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cutover_manifest::{
-    Arm, Event, Manifest, ManifestError, MethodPath, MirrorSideEffects, Normalization, RampScope,
-    Target, Weight,
+    Arm, Event, LeakGate, Manifest, ManifestError, MethodPath, MirrorSideEffects, Normalization,
+    RampScope, Target, TracesGate, Weight,
 };
 
 const WHOLE: &str = r#"
@@ -27,7 +27,7 @@ spec:
   ramp:
     scope: method
     steps: [{ weight: 1, hold: 10m }, { weight: 10, hold: 30m }, { weight: 50, hold: 1h }, { weight: 100 }]
-    gates: { minCalls: 500, errorRateMargin: 0.1%, mismatchBelow: 0.01%, latency: { p99Ratio: 1.0, tolerance: 25% }, confidence: 0.95 }
+    gates: { minCalls: 500, errorRateMargin: 0.1%, mismatchBelow: 0.01%, latency: { p99Ratio: 1.0, tolerance: 25% }, traces: required, memory: { leak: rollback, ratio: 1.5 }, confidence: 0.95 }
     onFailure: rollback
 "#;
 
@@ -66,6 +66,9 @@ fn reads_the_whole_manifest() {
     assert!((ramp.gates.mismatch_below - 1e-4).abs() < 1e-12);
     assert_eq!(ramp.gates.p99_ratio, Some(1.0));
     assert_eq!(ramp.gates.p99_tolerance, 0.25);
+    assert_eq!(ramp.gates.traces, TracesGate::Required);
+    assert_eq!(ramp.gates.leak, LeakGate::Rollback);
+    assert_eq!(ramp.gates.memory_ratio, Some(1.5));
 }
 
 #[test]
@@ -77,6 +80,19 @@ fn points_at_what_is_wrong_and_says_what_would_be_right() {
         ("weight: 0", "weight: lots", ":15:13:", "0 to 100"),
         ("hold: 10m", "hold: 10", ":18:", "500ms, 10s, 5m, 1h or 2d"),
         ("minCalls: 500", "minCalls: -1", ":19:", ""),
+        (
+            "traces: required",
+            "traces: never",
+            ":19:",
+            "rollback and required",
+        ),
+        (
+            "leak: rollback",
+            "leak: no",
+            ":19:",
+            "report, hold and rollback",
+        ),
+        ("ratio: 1.5", "ratio: 0", ":19:", "must be positive"),
         ("0.1%", "0.1", ":19:", "0.1%"),
         ("confidence: 0.95", "confidence: 1.5", ":19:", "below 1"),
         ("weight: 50", "weight: 5", ":18:", "must rise"),

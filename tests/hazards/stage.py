@@ -180,6 +180,7 @@ def _manifest(legacy: Arm, candidate: Arm, setup: Setup) -> Yaml:
                 "mismatchBelow": "0.1%",
                 "confidence": 0.95,
                 "latency": {"p99Ratio": 1.0},
+                "memory": {"leak": "rollback"},
             },
             "onFailure": "rollback",
         },

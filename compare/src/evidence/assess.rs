@@ -17,7 +17,7 @@ use std::f64::consts::PI;
 
 use cutover_manifest::{Gates, Weight};
 
-use super::counters::MethodEvidence;
+use super::counters::{MemoryCell, MethodEvidence};
 use super::gates::Levels;
 use super::noise::{FieldNoise, noisy, real};
 use super::verdict::{Verdict, VerdictKind, judge};
@@ -33,6 +33,8 @@ pub struct Question<'a> {
     pub window: u64,
     /// One entry for each method of the ramp.
     pub methods: Vec<MethodQuestion<'a>>,
+    /// The arms' memory.
+    pub memory: MemoryCell,
 }
 
 /// The evidence of one method.
@@ -108,7 +110,8 @@ pub fn assess(question: &Question<'_>) -> Assessed {
     if recent.verdict.kind == VerdictKind::Rollback {
         return recent;
     }
-    let whole = sum(question, &known.whole, |method| &method.whole, whole_of);
+    let mut whole = sum(question, &known.whole, |method| &method.whole, whole_of);
+    whole.memory = question.memory;
     let mut whole = ask(question, 0, at(of_whole), whole);
     if let Some(learning) = learning(question, &known, at(of_whole).guard()) {
         learning.say(&mut whole.verdict);

@@ -44,6 +44,44 @@ pub struct PairCell {
     pub legacy_slower: u64,
 }
 
+/// What pairs of traces say about one operation of one method.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperationCell {
+    /// Kind and name, such as `db sqlite SELECT places`.
+    pub key: String,
+    /// Pairs of traces compared of its method.
+    pub compared: u64,
+    /// Pairs in which the candidate called it more often.
+    pub more_in_candidate: u64,
+    /// Pairs in which the legacy called it more often.
+    pub more_in_legacy: u64,
+    /// Whether it looks like N+1 in the candidate only.
+    pub n_plus_one: bool,
+}
+
+/// What pairs of traces say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TraceCell {
+    /// Pairs compared.
+    pub compared: u64,
+    /// The operations in them.
+    pub operations: Vec<OperationCell>,
+}
+
+/// The memory of the arms. It is the processes', so no method has one of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryCell {
+    /// Spells of so many calls that the candidate was watched for.
+    pub spells: u64,
+    /// Spells in which its memory rose to where it had never been, more than the legacy's rose and
+    /// not slower than it used to.
+    pub grew: u64,
+    /// The legacy's memory now, bytes; 0: unknown.
+    pub legacy_bytes: u64,
+    /// The candidate's memory now, bytes; 0: unknown.
+    pub candidate_bytes: u64,
+}
+
 /// All that is counted for a method, or for several together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MethodEvidence {
@@ -51,6 +89,10 @@ pub struct MethodEvidence {
     pub calls: Vec<CallCell>,
     /// Compared pairs.
     pub pairs: PairCell,
+    /// Compared pairs of traces.
+    pub traces: TraceCell,
+    /// The arms' memory.
+    pub memory: MemoryCell,
 }
 
 impl PairCell {
@@ -68,7 +110,7 @@ impl PairCell {
 }
 
 impl MethodEvidence {
-    /// Adds what another has counted, cell by cell.
+    /// Adds what another method or replica has counted, cell by cell; memory stays as it is.
     pub fn merge(&mut self, other: &MethodEvidence) {
         let PairCell {
             mismatched,
@@ -86,6 +128,9 @@ impl MethodEvidence {
             mine.failures += cell.failures;
             mine.latency.merge(&cell.latency);
         }
+        self.traces.compared += other.traces.compared;
+        let operations = &other.traces.operations;
+        self.traces.operations.extend(operations.iter().cloned());
         self.pairs.merge(&PairCell {
             mismatched,
             undecided,

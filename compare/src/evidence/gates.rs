@@ -7,23 +7,26 @@
 //! | `error_rate` | – | guard, and proof | guard, and proof against the legacy's past |
 //! | `mismatch` | guard, and proof | likewise | likewise |
 //! | `latency` | proof, where `p99_ratio` is set | guard, and proof | guard |
+//! | `traces` | guard, or only holds | likewise | likewise |
+//! | `memory` | only holds, or guard | likewise | likewise |
 //!
 //! A guard rolls back when the candidate is proven worse; a proof advances when it is proven fine.
 //! In between, and without data, the answer is to wait.
 
+mod effects;
 mod errors;
 mod time;
 
 use cutover_manifest::{Arm, Gates, Role, Weight};
 
-use super::counters::MethodEvidence;
+use super::counters::{CallCell, MethodEvidence};
 use super::verdict::{GateAnswer, VerdictKind};
 use super::words::{percent, say};
 use super::{coin, rate};
 
 /// How many questions can lead to a rollback: those of the gates, and which fields differ by more
 /// than noise. Each gets this part of the allowed error.
-const GUARDS: f64 = 5.0;
+const GUARDS: f64 = 7.0;
 
 /// Allowed chances of a wrong answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,8 +97,13 @@ impl Question<'_> {
         } else {
             VerdictKind::Wait
         };
+        let more = least.saturating_sub(n);
+        let more_calls = match n {
+            0 if self.weight > Weight::ZERO => more * 10_000 / u64::from(self.weight.bp()),
+            _ => self.calls_for(n, more, |cell| cell.weight == self.weight),
+        };
         Some(GateAnswer {
-            more_calls: (!enough).then(|| least - n),
+            more_calls: (!enough).then_some(more_calls),
             ..say(
                 "min_calls",
                 verdict,
@@ -166,7 +174,9 @@ impl Question<'_> {
         Some(GateAnswer {
             log_e: Some(log_e),
             log_threshold: Some(self.ln_proof()),
-            more_calls: more_calls.filter(|_| !proven),
+            more_calls: more_calls
+                .filter(|_| !proven)
+                .map(|pairs| self.calls_for_pairs(pairs)),
             ..say("mismatch", verdict, reason, n, s)
         })
     }
@@ -187,6 +197,25 @@ impl Question<'_> {
             log_threshold: Some(self.ln_guard()),
             ..answer
         }
+    }
+
+    /// How many calls of clients bring so many `more` observations, where all that `which` picks
+    /// brought `n`: of calls that are mirrored in part, only some become pairs.
+    fn calls_for(&self, n: u64, more: u64, which: impl Fn(&CallCell) -> bool) -> u64 {
+        let (calls, _) = self
+            .evidence
+            .sum(|cell| cell.role == Role::Primary && which(cell));
+        let each = if n == 0 {
+            1.0
+        } else {
+            (calls as f64 / n as f64).max(1.0)
+        };
+        (more as f64 * each).ceil() as u64
+    }
+
+    /// The same of pairs.
+    fn calls_for_pairs(&self, more: u64) -> u64 {
+        self.calls_for(self.evidence.pairs.compared, more, |_| true)
     }
 
     /// How many more observations like those so far lift a log e-value to the proof's threshold.

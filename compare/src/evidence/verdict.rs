@@ -31,7 +31,7 @@ impl VerdictKind {
 /// A question put to the evidence, and its answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GateAnswer {
-    /// `min_calls`, `paired_errors`, `error_rate`, `mismatch` or `latency`.
+    /// `min_calls`, `paired_errors`, `error_rate`, `mismatch`, `latency`, `traces` or `memory`.
     pub name: &'static str,
     /// The answer.
     pub verdict: VerdictKind,
@@ -77,6 +77,8 @@ pub fn judge(gates: &Gates, weight: Weight, levels: Levels, evidence: &MethodEvi
         question.error_rate(),
         question.mismatch(),
         question.latency(),
+        question.traces(),
+        question.memory(),
     ]
     .into_iter()
     .flatten()

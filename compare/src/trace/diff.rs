@@ -1,6 +1,6 @@
 //! Compares what both arms did for one call.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::subtree::{Node, Subtree};
 use super::{run, timing, writes};
@@ -83,7 +83,8 @@ impl TraceDiff {
 /// whose spans have not all arrived looks like one that did less.
 #[must_use]
 pub fn diff_pair(legacy: &Subtree, candidate: &Subtree) -> TraceDiff {
-    let (legacy, candidate) = (legacy.nodes(), candidate.nodes());
+    let (mut legacy, mut candidate) = (legacy.nodes(), candidate.nodes());
+    say_alike(&mut legacy, &mut candidate);
     let stats = [&legacy, &candidate].map(|nodes| stats(nodes));
     let runs = [&legacy, &candidate].map(|nodes| run::longest(nodes));
     let places = [&legacy, &candidate].map(|nodes| places(nodes));
@@ -115,6 +116,25 @@ pub fn diff_pair(legacy: &Subtree, candidate: &Subtree) -> TraceDiff {
     }
     diff.sentences.truncate(MAX_SENTENCES);
     diff
+}
+
+/// Where one of the arms doesn't export the statement of a read, both are known by what every arm
+/// exports.
+fn say_alike<'a>(legacy: &mut [Node<'a>], candidate: &mut [Node<'a>]) {
+    let untold: HashSet<String> = legacy
+        .iter()
+        .chain(&*candidate)
+        .filter_map(|node| node.operation.as_ref())
+        .filter(|operation| operation.database && operation.without_statement.is_none())
+        .map(|operation| operation.key.clone())
+        .collect();
+    let operations = legacy.iter_mut().chain(candidate);
+    for operation in operations.filter_map(|node| node.operation.as_mut()) {
+        let plain = operation.without_statement.as_ref();
+        if let Some(plain) = plain.filter(|plain| untold.contains(*plain)) {
+            operation.key = plain.clone();
+        }
+    }
 }
 
 fn stats<'a>(nodes: &'a [Node<'_>]) -> BTreeMap<&'a str, OpStats> {

@@ -14,6 +14,24 @@ pub fn operation_key(span: &Span) -> Option<String> {
     operation(span).map(|operation| operation.key)
 }
 
+/// Whether a key's operation changes something elsewhere.
+#[must_use]
+pub fn is_write_key(key: &str) -> bool {
+    let mut words = key.split(' ');
+    match (words.next(), words.next(), words.next()) {
+        (Some("db"), _, Some(verb)) => sql::is_write(verb),
+        (Some("http"), Some(method), _) => http_effect(method) == Effect::Write,
+        (Some("messaging"), _, Some(operation)) => operation == "send",
+        _ => false,
+    }
+}
+
+/// Whether a key's operation certainly changes nothing; what another service does is not known.
+#[must_use]
+pub fn is_read_key(key: &str) -> bool {
+    (key.starts_with("db ") || key.starts_with("http ")) && !is_write_key(key)
+}
+
 /// An outbound operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Operation {
@@ -23,6 +41,9 @@ pub(super) struct Operation {
     pub(super) effect: Effect,
     /// Whether it goes to a database.
     pub(super) database: bool,
+    /// Of a read whose statement is known, the key without what only the statement tells; another
+    /// arm that doesn't export statements can only have this one.
+    pub(super) without_statement: Option<String>,
 }
 
 /// What an operation does to the other side.
@@ -71,6 +92,7 @@ fn written(key: String, effect: Effect) -> Operation {
         key,
         effect,
         database: false,
+        without_statement: None,
     }
 }
 
@@ -82,10 +104,8 @@ fn database(span: &Span, system: &str) -> Option<Operation> {
         "db.mongodb.collection",
         "db.cassandra.table",
     ]);
-    let text = || {
-        span.attribute(&["db.query.text", "db.statement"])
-            .and_then(sql::summary)
-    };
+    let statement = span.attribute(&["db.query.text", "db.statement"]);
+    let text = || statement.and_then(sql::summary);
     let summary = match (span.attribute(&["db.query.summary"]), operation, collection) {
         (Some(summary), _, _) => summary.to_owned(),
         (None, Some(operation), Some(collection)) => {
@@ -109,9 +129,17 @@ fn database(span: &Span, system: &str) -> Option<Operation> {
     } else {
         Effect::Read
     };
-    let found = written(format!("db {} {verb} {rest}", system_name(system)), effect);
+    let system = system_name(system);
+    let plain = written(format!("db {system} {verb} {rest}"), effect);
+    let told = statement.filter(|_| verb == "SELECT");
+    let without_statement = told.map(|_| plain.key.clone());
+    let found = match told.and_then(sql::aggregate) {
+        Some(function) => written(format!("db {system} {verb} {function} {rest}"), effect),
+        None => plain,
+    };
     Some(Operation {
         database: true,
+        without_statement,
         ..found
     })
 }
@@ -183,11 +211,14 @@ fn http(span: &Span, method: &str) -> Operation {
         let url = span.attribute(&["url.full", "http.url", "url.path", "http.target"]);
         folded_path(url.unwrap_or_default())
     });
-    let effect = match method.as_str() {
+    written(format!("http {method} {route}"), http_effect(&method))
+}
+
+fn http_effect(method: &str) -> Effect {
+    match method {
         "POST" | "PUT" | "PATCH" | "DELETE" => Effect::Write,
         _ => Effect::Read,
-    };
-    written(format!("http {method} {route}"), effect)
+    }
 }
 
 /// The path of a URL; segments that hold a digit are taken for ids and become `{}`.
@@ -262,6 +293,21 @@ mod tests {
     }
 
     #[test]
+    fn a_count_is_told_from_the_rows_where_the_statement_is_there() {
+        let count = ("db.query.text", "SELECT count(*) FROM visits");
+        let attributes = [
+            ("db.system.name", "sqlite"),
+            ("db.operation.name", "SELECT"),
+            ("db.collection.name", "visits"),
+            count,
+        ];
+        check("x", &attributes, Some("db sqlite SELECT count visits"));
+        check("x", &attributes[..3], Some("db sqlite SELECT visits"));
+        let old = [("db.system", "sqlite"), ("db.statement", count.1)];
+        check("x", &old, Some("db sqlite SELECT count visits"));
+    }
+
+    #[test]
     fn one_key_for_all_generations_of_an_rpc_span() {
         let expected = Some("rpc grpc a.v1.Service/Do");
         let old = [
@@ -324,6 +370,22 @@ mod tests {
             &[&new[..], &[("messaging.destination.name", "orders")]].concat(),
             expected,
         );
+    }
+
+    #[test]
+    fn a_key_tells_reads_from_writes() {
+        let effects = [
+            "db sqlite INSERT visits",
+            "http POST /users/{}",
+            "messaging kafka send orders",
+            "db sqlite SELECT visits",
+            "http GET /users/{}",
+            "rpc grpc a.v1.Service/Do",
+            "client fetch",
+        ]
+        .map(|key| (is_write_key(key), is_read_key(key)));
+        let (write, read, unknown) = ((true, false), (false, true), (false, false));
+        assert_eq!(effects, [write, write, write, read, read, unknown, unknown]);
     }
 
     #[test]

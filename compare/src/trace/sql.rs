@@ -46,6 +46,28 @@ pub(super) fn summary(statement: &str) -> Option<String> {
     Some(words.join(" "))
 }
 
+/// The function whose single value is all that a SELECT gives: `count` for `SELECT count(*) FROM
+/// visits`. Reading all rows to count them is another operation.
+pub(super) fn aggregate(statement: &str) -> Option<&'static str> {
+    let mut end = statement.len().min(MAX_STATEMENT_BYTES);
+    while !statement.is_char_boundary(end) {
+        end -= 1;
+    }
+    let tokens = tokens(&statement[..end]);
+    let [select, function, bracket, ..] = tokens.as_slice() else {
+        return None;
+    };
+    let is = |token: &String, word: &str| token.eq_ignore_ascii_case(word);
+    // With groups, each of them gives a row.
+    let grouped = tokens.iter().any(|token| is(token, "GROUP"));
+    if !is(select, "SELECT") || bracket != "(" || grouped {
+        return None;
+    }
+    ["count", "sum", "min", "max", "avg"]
+        .into_iter()
+        .find(|known| is(function, known))
+}
+
 /// Whether a verb only frames others. Libraries differ in whether they open transactions by
 /// statements of their own, so these are no part of the contract.
 pub(super) fn is_framing(verb: &str) -> bool {
@@ -112,7 +134,7 @@ fn is_word(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::summary;
+    use super::{aggregate, summary};
 
     #[test]
     fn verb_and_tables() {
@@ -142,6 +164,28 @@ mod tests {
         );
         check("SELECT * FROM (SELECT id FROM places)", "SELECT places");
         check("BEGIN IMMEDIATE", "BEGIN");
+    }
+
+    #[test]
+    fn a_single_value_is_told_from_rows() {
+        for (statement, expected) in [
+            (
+                "SELECT count(*) FROM visits WHERE place_id = ?",
+                Some("count"),
+            ),
+            ("select MAX (id) from visits", Some("max")),
+            ("SELECT id FROM visits WHERE place_id = ?", None),
+            (
+                "SELECT country, count(*) FROM places GROUP BY country",
+                None,
+            ),
+            ("SELECT count(*) FROM places GROUP BY country", None),
+            ("SELECT count FROM visits", None),
+            ("INSERT INTO count (a) VALUES (1)", None),
+            ("", None),
+        ] {
+            assert_eq!(aggregate(statement), expected, "{statement}");
+        }
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The ramp's beat: questions to the evidence, asked outside the lock, and what follows from the
 //! answers.
 
+use cutover_manifest::Arm;
 use cutover_proto::cutover::v1 as wire;
 
 use super::{Core, Moment, Run};
 use crate::ledger::Totals;
 use crate::ramp::Phase;
 use crate::tally::MethodTally;
-use crate::verdict::{Assessed, MethodTallies, Question, WINDOW, sentence, to_wire};
+use crate::verdict::{Assessed, MethodTallies, Question, WINDOW, sentence, to_wire, trace_cell};
 use crate::words::{ALL, OTHER};
 
 /// Questions of one moment, and the epoch they belong to.
@@ -41,6 +42,9 @@ impl Core {
         let passed = at.now.saturating_sub(self.last_tick);
         self.last_tick = at.now;
         let totals = self.ledger.totals();
+        let calls = answered_by_candidate(&totals);
+        self.memory
+            .look(self.processes.footprints(at.now), calls, at.now);
         let scopes: Vec<String> = self
             .active_ramps()
             .map(|(scope, _)| scope.to_owned())
@@ -70,12 +74,18 @@ impl Core {
                 whole: totals.get(method).cloned().unwrap_or_default(),
                 recent: since(&totals, &run.baseline, method),
                 noise_share: noise_share(method),
+                traces: self
+                    .traces
+                    .status(method)
+                    .map(|status| trace_cell(&status))
+                    .unwrap_or_default(),
             };
             let question = Question {
                 gates: ramp.gates,
                 weight: run.state.weight(&ramp.steps),
                 window: run.state.windows,
                 methods: methods.iter().map(tallies).collect(),
+                memory: self.memory.cell(),
             };
             of.push((scope, question));
             if at.now.saturating_sub(run.opened) >= WINDOW {
@@ -87,6 +97,17 @@ impl Core {
             epoch: self.epoch,
             of,
         }
+    }
+
+    /// Clients' calls of a ramp's methods.
+    fn calls_per_second(&mut self, scope: &str) -> f64 {
+        let methods = match scope {
+            ALL => self.known_methods(),
+            method => vec![method.to_owned()],
+        };
+        let ramped = methods.iter().filter(|m| *m != OTHER && !self.is_pinned(m));
+        let of = |method: &String| Arm::BOTH.map(|arm| self.rates.per_second(method, arm));
+        ramped.flat_map(of).sum()
     }
 
     /// Whether a verdict is another than when this was last asked.
@@ -107,6 +128,7 @@ impl Core {
         };
         let mut decisions = Vec::new();
         for (scope, Assessed { verdict, basis }) in answers {
+            let calls_per_second = self.calls_per_second(&scope);
             let overridden =
                 self.overrides.contains_key(&scope) || self.overrides.contains_key(ALL);
             let Some(run) = self.ramps.get_mut(&scope) else {
@@ -116,6 +138,7 @@ impl Core {
             let kind = verdict.kind;
             let before = std::mem::replace(&mut run.verdict, to_wire(&verdict));
             run.basis = Some(basis);
+            pace(&mut run.verdict, calls_per_second);
             if run.state.phase == Phase::Progressing {
                 run.show_what_holds_it_back(&ramp, overridden, standing);
             }
@@ -179,6 +202,40 @@ impl Run {
     }
 }
 
+/// Says how long what is needed takes, where it takes more than a few minutes.
+fn pace(verdict: &mut wire::Verdict, calls_per_second: f64) {
+    const WORTH_SAYING: f64 = 300.0;
+    let waits = |gate: &&mut wire::Gate| gate.verdict == i32::from(wire::VerdictKind::Wait);
+    for gate in verdict.gates.iter_mut().filter(waits) {
+        let Some(more) = gate.more_calls.filter(|_| calls_per_second > 0.0) else {
+            continue;
+        };
+        let seconds = more as f64 / calls_per_second;
+        if seconds >= WORTH_SAYING {
+            let (rate, takes) = (calls_per_second, about(seconds));
+            gate.reason += &format!("; at {rate:.1} calls/s this takes about {takes}");
+        }
+    }
+}
+
+/// A duration as people say it.
+fn about(seconds: f64) -> String {
+    match seconds / 60.0 {
+        minutes if minutes < 90.0 => format!("{minutes:.0} minutes"),
+        minutes if minutes < 36.0 * 60.0 => format!("{:.0} hours", minutes / 60.0),
+        minutes => format!("{:.0} days", minutes / 1_440.0),
+    }
+}
+
+/// Calls of all kinds, copies too: each may leave something behind.
+fn answered_by_candidate(totals: &Totals) -> u64 {
+    let cells = totals.values().flat_map(|tally| &tally.calls);
+    cells
+        .filter(|(key, _)| key.arm == Arm::Candidate)
+        .map(|(_, cell)| cell.calls())
+        .sum()
+}
+
 fn since(totals: &Totals, baseline: &Totals, method: &str) -> MethodTally {
     let now = totals.get(method).cloned().unwrap_or_default();
     baseline
@@ -236,6 +293,31 @@ spec:
             let (_, run) = core.active_ramps().next().unwrap();
             assert_eq!(run.state.phase, Phase::Progressing);
             assert_eq!(run.state.held, Duration::from_secs(seconds));
+        }
+    }
+
+    #[test]
+    fn says_how_long_a_ramp_waits_at_the_pace_of_its_calls() {
+        let says = |more_calls, calls_per_second| {
+            let gate = wire::Gate {
+                verdict: wire::VerdictKind::Wait.into(),
+                reason: "why".to_owned(),
+                more_calls,
+                ..wire::Gate::default()
+            };
+            let mut verdict = wire::Verdict {
+                gates: vec![gate],
+                ..wire::Verdict::default()
+            };
+            pace(&mut verdict, calls_per_second);
+            verdict.gates.remove(0).reason
+        };
+        let slow = "why; at 3.0 calls/s this takes about 14 days";
+        assert_eq!(says(Some(3_628_800), 3.0), slow);
+        let hours = "why; at 500.0 calls/s this takes about 2 hours";
+        assert_eq!(says(Some(3_628_800), 500.0), hours);
+        for (more, pace) in [(Some(500), 500.0), (Some(500), 0.0), (None, 3.0)] {
+            assert_eq!(says(more, pace), "why");
         }
     }
 }

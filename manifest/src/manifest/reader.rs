@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde_saphyr::{Location, Spanned};
 
 use super::{
-    ArmConfig, ControlConfig, DescriptorSource, Gates, Limits, Manifest, Mirror, MirrorSideEffects,
-    OnFailure, OverrideHeader, Ramp, RampScope, Retention, Rule, Step, StickyKey, Target,
+    ArmConfig, ControlConfig, DescriptorSource, Gates, LeakGate, Limits, Manifest, Mirror,
+    MirrorSideEffects, OnFailure, OverrideHeader, Ramp, RampScope, Retention, Rule, Step,
+    StickyKey, Target, TracesGate,
 };
 use crate::error::{ManifestError, Position};
 use crate::raw::{self, RawManifest};
@@ -18,6 +19,10 @@ use crate::words::{MethodPath, Percent};
 const MAX_RULES: usize = 1_000;
 /// Most steps that a ramp may have.
 const MAX_STEPS: usize = 100;
+
+/// What `gates.traces` and `gates.memory.leak` may say.
+const TRACES: &str = "report, hold, rollback and required";
+const LEAK: &str = "report, hold and rollback";
 
 /// Turns the raw manifest into the typed one.
 pub(super) struct Reader<'a> {
@@ -248,6 +253,17 @@ impl Reader<'_> {
                 return Err(self.error(&c.referenced, message));
             }
         };
+        let (leak, ratio) = raw
+            .gates
+            .memory
+            .map_or((None, None), |memory| (memory.leak, memory.ratio));
+        let memory_ratio = match ratio {
+            Some(ratio) if !(ratio.value.is_finite() && ratio.value > 0.0) => {
+                let message = format!("ratio {} must be positive", ratio.value);
+                return Err(self.error(&ratio.referenced, message));
+            }
+            ratio => ratio.map(|ratio| ratio.value),
+        };
         let p99_tolerance = match &raw.gates.latency {
             Some(raw::RawLatency {
                 tolerance: Some(tolerance),
@@ -286,12 +302,34 @@ impl Reader<'_> {
                     .map_or(default.mismatch_below, |m| m.0),
                 p99_ratio,
                 p99_tolerance,
+                traces: self.word(raw.gates.traces, default.traces, TracesGate::parse, TRACES)?,
+                leak: self.word(leak, default.leak, LeakGate::parse, LEAK)?,
+                memory_ratio,
                 confidence,
             },
             on_failure: match raw.on_failure {
                 Some(raw::RawOnFailure::Hold) => OnFailure::Hold,
                 Some(raw::RawOnFailure::Rollback) | None => OnFailure::Rollback,
             },
+        })
+    }
+}
+
+impl Reader<'_> {
+    /// One of a few words; `expects` lists them.
+    fn word<T>(
+        &self,
+        given: Option<Spanned<String>>,
+        default: T,
+        parse: fn(&str) -> Option<T>,
+        expects: &str,
+    ) -> Result<T, ManifestError> {
+        let Some(word) = given else {
+            return Ok(default);
+        };
+        parse(&word.value).ok_or_else(|| {
+            let message = format!("{:?} is none of {expects}", word.value);
+            self.error(&word.referenced, message)
         })
     }
 }

@@ -1,10 +1,10 @@
 //! Judging a decision's stored counters again, with the same tests that judged them first.
 
-use cutover_compare::evidence::Levels;
+use cutover_compare::evidence::{Levels, MemoryCell, OperationCell, TraceCell};
 use cutover_compare::{
     CallCell, GateAnswer, Histogram, MethodEvidence, PairCell, VerdictKind, judge,
 };
-use cutover_manifest::{Arm, Gates, Role, Weight};
+use cutover_manifest::{Arm, Gates, LeakGate, Role, TracesGate, Weight};
 use cutover_proto::cutover::v1::{self as wire, Basis, Decision, Gate};
 use serde_json::{Value, json};
 
@@ -117,6 +117,9 @@ fn read(basis: &Basis) -> Option<(Gates, Weight, Levels, MethodEvidence)> {
         mismatch_below: settings.mismatch_below,
         p99_ratio: settings.p99_ratio,
         p99_tolerance: settings.p99_tolerance,
+        traces: TracesGate::parse(&settings.traces)?,
+        leak: LeakGate::parse(&settings.leak)?,
+        memory_ratio: settings.memory_ratio,
         confidence: settings.confidence,
     };
     let evidence = basis.evidence.as_ref()?;
@@ -141,8 +144,33 @@ fn read(basis: &Basis) -> Option<(Gates, Weight, Levels, MethodEvidence)> {
                 candidate_slower: pairs.candidate_slower,
                 legacy_slower: pairs.legacy_slower,
             },
+            traces: traces(basis),
+            memory: memory(&basis.memory.unwrap_or_default()),
         },
     ))
+}
+
+fn traces(basis: &Basis) -> TraceCell {
+    let operation = |operation: &wire::OperationEvidence| OperationCell {
+        key: operation.key.clone(),
+        compared: operation.compared,
+        more_in_candidate: operation.more_in_candidate,
+        more_in_legacy: operation.more_in_legacy,
+        n_plus_one: operation.n_plus_one,
+    };
+    TraceCell {
+        compared: basis.traces_compared,
+        operations: basis.operations.iter().map(operation).collect(),
+    }
+}
+
+fn memory(wire: &wire::MemoryEvidence) -> MemoryCell {
+    MemoryCell {
+        spells: wire.spells,
+        grew: wire.grew,
+        legacy_bytes: wire.legacy_bytes,
+        candidate_bytes: wire.candidate_bytes,
+    }
 }
 
 fn cell(counters: &wire::CallCounters) -> Option<CallCell> {
@@ -200,7 +228,7 @@ mod tests {
             n: 40,
             s: worse,
             log_e: Some(recorded_log_e),
-            log_threshold: Some((5.0f64 / 0.05).ln()),
+            log_threshold: Some((7.0f64 / 0.05).ln()),
             ..Gate::default()
         };
         let hold = Gate {
@@ -214,6 +242,9 @@ mod tests {
             p99_ratio: None,
             p99_tolerance: 0.5,
             confidence: 0.95,
+            traces: "rollback".to_owned(),
+            leak: "hold".to_owned(),
+            memory_ratio: None,
         };
         let pairs = wire::PairCounters {
             compared: 1_000,
@@ -231,11 +262,11 @@ mod tests {
                 weight_bp: 0,
                 window: 0,
                 guard_error: 0.05,
-                undecided: 0,
                 evidence: Some(wire::MethodReport {
                     pairs: Some(pairs),
                     ..Default::default()
                 }),
+                ..Basis::default()
             }),
             ..Decision::default()
         }

@@ -31,6 +31,7 @@ fn question(methods: Vec<MethodQuestion<'_>>) -> Question<'_> {
         weight: Weight::ZERO,
         window: 3,
         methods,
+        memory: MemoryCell::default(),
     }
 }
 

@@ -52,9 +52,13 @@ impl Question<'_> {
         }
         let capital = betting::capital(pairs, self.gates.error_rate_margin);
         let seen = (pairs.compared, worse);
-        Some(self.proof("paired_errors", counts, seen, |times| {
+        let proof = self.proof("paired_errors", counts, seen, |times| {
             capital.ln_e_after(times)
-        }))
+        });
+        Some(GateAnswer {
+            more_calls: proof.more_calls.map(|pairs| self.calls_for_pairs(pairs)),
+            ..proof
+        })
     }
 
     /// Of the calls that clients got answers to: did the candidate fail more of its share?

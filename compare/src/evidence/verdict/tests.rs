@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use cutover_manifest::{Arm, Gates, Role, Weight};
+use cutover_manifest::{Arm, Gates, LeakGate, Role, TracesGate, Weight};
 
 use super::{judge as judge_at, *};
+use crate::evidence::{MemoryCell, OperationCell};
 
 /// Gates as a demonstration has them: reachable in a few hundred calls.
 const GATES: Gates = Gates {
@@ -13,6 +14,9 @@ const GATES: Gates = Gates {
     mismatch_below: 0.01,
     p99_ratio: None,
     p99_tolerance: 0.5,
+    traces: TracesGate::Rollback,
+    leak: LeakGate::Hold,
+    memory_ratio: None,
     confidence: 0.95,
 };
 
@@ -20,6 +24,7 @@ fn judge(gates: &Gates, at: Weight, group: &[&MethodEvidence]) -> Verdict {
     let mut evidence = MethodEvidence::default();
     for method in group {
         evidence.merge(method);
+        evidence.memory = method.memory;
     }
     judge_at(gates, at, Levels::of(gates), &evidence)
 }
@@ -127,6 +132,19 @@ fn says_how_many_more_calls_it_waits_for() {
     assert_eq!(verdict.kind, VerdictKind::Advance, "{verdict:?}");
     let reason = &gate(&verdict, "mismatch").reason;
     assert_eq!(reason, "0 of 334 pairs differ; 334 rule out 1 % at 95 %");
+}
+
+#[test]
+fn counts_calls_and_not_only_those_that_are_mirrored() {
+    // One call in ten is mirrored.
+    let mut evidence = pairs(100);
+    route(&mut evidence, Weight::ZERO, (1_000, 0), (0, 0));
+    let verdict = judge(&GATES, Weight::ZERO, &[&evidence]);
+    assert_eq!(gate(&verdict, "min_calls").more_calls, Some(1_000));
+    assert_eq!(gate(&verdict, "mismatch").more_calls, Some(2_340));
+    // Nothing is mirrored, and one call in a hundred is the candidate's.
+    let verdict = judge(&GATES, weight(1.0), &[&MethodEvidence::default()]);
+    assert_eq!(gate(&verdict, "min_calls").more_calls, Some(20_000));
 }
 
 #[test]
@@ -373,6 +391,100 @@ fn shadows_that_waited_for_a_core_never_roll_back() {
     let half = weight(50.0);
     let verdict = latency(half, Role::Shadow, (1000, 1000), (2000, 2000)).verdict;
     assert_eq!(verdict, VerdictKind::Wait);
+}
+
+/// The traces gate's answer about one operation: compared, more in the candidate, in the legacy.
+fn traces(asked: TracesGate, key: &str, (n, one, other): (u64, u64, u64)) -> GateAnswer {
+    let gates = Gates {
+        traces: asked,
+        ..GATES
+    };
+    let mut evidence = pairs(400);
+    evidence.traces.compared = n;
+    evidence.traces.operations.push(OperationCell {
+        key: key.to_owned(),
+        compared: n,
+        more_in_candidate: one,
+        more_in_legacy: other,
+        n_plus_one: false,
+    });
+    gate(&judge(&gates, Weight::ZERO, &[&evidence]), "traces").clone()
+}
+
+#[test]
+fn writes_that_differ_roll_back_and_other_operations_hold() {
+    use TracesGate::{Hold, Required, Rollback};
+    use VerdictKind::{Advance, Wait};
+    let (write, read) = ("db sqlite INSERT visits", "db sqlite SELECT names");
+    for (asked, key, counts, expected) in [
+        (Rollback, write, (60, 60, 0), VerdictKind::Rollback),
+        (Rollback, write, (60, 0, 60), VerdictKind::Rollback),
+        (Hold, write, (60, 0, 60), Wait),
+        (Rollback, read, (60, 60, 0), Wait),
+        (Rollback, read, (60, 0, 60), Advance),
+        (Rollback, "rpc grpc a.B/C", (60, 0, 60), Wait),
+        // Both ways as often: it differs by itself.
+        (Rollback, write, (60, 30, 30), Advance),
+        // A few of many: spans that were lost.
+        (Rollback, write, (20_000, 20, 0), Advance),
+        (Rollback, write, (60, 2, 0), Advance),
+        (Rollback, read, (20, 0, 0), Wait),
+        (Rollback, read, (0, 0, 0), Advance),
+        (Required, read, (0, 0, 0), Wait),
+    ] {
+        let answer = traces(asked, key, counts);
+        assert_eq!(
+            answer.verdict, expected,
+            "{asked:?} {key} {counts:?}: {answer:?}"
+        );
+    }
+    let answer = traces(Rollback, read, (60, 60, 0));
+    let says = "the candidate calls db sqlite SELECT names more often in 60 of 60 pairs";
+    assert_eq!(answer.reason, says);
+}
+
+#[test]
+fn memory_that_only_grows_holds_or_rolls_back() {
+    let memory = |leak, ratio, (spells, grew), bytes| {
+        let gates = Gates {
+            leak,
+            memory_ratio: ratio,
+            ..GATES
+        };
+        let mut evidence = pairs(400);
+        evidence.memory = MemoryCell {
+            spells,
+            grew,
+            legacy_bytes: 100 << 20,
+            candidate_bytes: bytes,
+        };
+        let verdict = judge(&gates, Weight::ZERO, &[&evidence]);
+        let found = verdict.gates.iter().find(|gate| gate.name == "memory");
+        found.map(|gate| gate.verdict)
+    };
+    use LeakGate::{Hold, Report, Rollback};
+    let small = 50 << 20;
+    assert_eq!(memory(Hold, None, (12, 12), small), Some(VerdictKind::Wait));
+    let rolled_back = memory(Rollback, None, (12, 12), small);
+    assert_eq!(rolled_back, Some(VerdictKind::Rollback));
+    assert_eq!(memory(Report, None, (12, 12), small), None);
+    // It began like a leak, and then stood still.
+    assert_eq!(
+        memory(Rollback, None, (40, 14), small),
+        Some(VerdictKind::Advance)
+    );
+    assert_eq!(
+        memory(Hold, Some(1.5), (9, 0), 160 << 20),
+        Some(VerdictKind::Wait)
+    );
+    assert_eq!(
+        memory(Hold, Some(1.5), (9, 0), 140 << 20),
+        Some(VerdictKind::Advance)
+    );
+    assert_eq!(
+        memory(Rollback, Some(1.5), (0, 0), 0),
+        Some(VerdictKind::Advance)
+    );
 }
 
 #[test]

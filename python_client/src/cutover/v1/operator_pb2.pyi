@@ -133,7 +133,7 @@ class Gate(_message.Message):
     LOG_THRESHOLD_FIELD_NUMBER: _builtins.int
     MORE_CALLS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"min_calls", "error_rate", "paired_errors", "mismatch", "latency", "hold"."""
+    """"min_calls", "error_rate", "paired_errors", "mismatch", "latency", "traces", "memory", "hold"."""
     verdict: Global___VerdictKind.ValueType
     """The answer."""
     reason: _builtins.str
@@ -1353,6 +1353,9 @@ class Basis(_message.Message):
     WINDOW_FIELD_NUMBER: _builtins.int
     GUARD_ERROR_FIELD_NUMBER: _builtins.int
     UNDECIDED_FIELD_NUMBER: _builtins.int
+    TRACES_COMPARED_FIELD_NUMBER: _builtins.int
+    OPERATIONS_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
     weight_bp: _builtins.int
     """The weight that was in force, basis points."""
     window: _builtins.int
@@ -1361,6 +1364,8 @@ class Basis(_message.Message):
     """The chance of a wrong rollback that this question was given."""
     undecided: _builtins.int
     """Of the mismatched pairs, those that may differ by noise only: a rollback does not count them."""
+    traces_compared: _builtins.int
+    """Pairs of traces compared."""
     @_builtins.property
     def gates(self) -> Global___GateSettings:
         """What was asked."""
@@ -1371,6 +1376,14 @@ class Basis(_message.Message):
         of `mismatched`; fields are not listed.
         """
 
+    @_builtins.property
+    def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperationEvidence]:
+        """The operations in them."""
+
+    @_builtins.property
+    def memory(self) -> Global___MemoryEvidence:
+        """The arms' memory; unset where the evidence is recent."""
+
     def __init__(
         self,
         *,
@@ -1380,14 +1393,89 @@ class Basis(_message.Message):
         window: _builtins.int = ...,
         guard_error: _builtins.float = ...,
         undecided: _builtins.int = ...,
+        traces_compared: _builtins.int = ...,
+        operations: _abc.Iterable[Global___OperationEvidence] | None = ...,
+        memory: Global___MemoryEvidence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "gates", b"gates"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "gates", b"gates", "memory", b"memory"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "gates", b"gates", "guard_error", b"guard_error", "undecided", b"undecided", "weight_bp", b"weight_bp", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "gates", b"gates", "guard_error", b"guard_error", "memory", b"memory", "operations", b"operations", "traces_compared", b"traces_compared", "undecided", b"undecided", "weight_bp", b"weight_bp", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Basis: _TypeAlias = Basis  # noqa: Y015
+
+@_typing.final
+class OperationEvidence(_message.Message):
+    """One operation of one method, as a verdict counts it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    COMPARED_FIELD_NUMBER: _builtins.int
+    MORE_IN_CANDIDATE_FIELD_NUMBER: _builtins.int
+    MORE_IN_LEGACY_FIELD_NUMBER: _builtins.int
+    N_PLUS_ONE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """Kind and name, such as "db sqlite SELECT places"."""
+    compared: _builtins.int
+    """Pairs of traces compared of its method."""
+    more_in_candidate: _builtins.int
+    """Pairs in which the candidate called it more often."""
+    more_in_legacy: _builtins.int
+    """Pairs in which the legacy called it more often."""
+    n_plus_one: _builtins.bool
+    """True where it looks like N+1 in the candidate only."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        compared: _builtins.int = ...,
+        more_in_candidate: _builtins.int = ...,
+        more_in_legacy: _builtins.int = ...,
+        n_plus_one: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared", b"compared", "key", b"key", "more_in_candidate", b"more_in_candidate", "more_in_legacy", b"more_in_legacy", "n_plus_one", b"n_plus_one"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperationEvidence: _TypeAlias = OperationEvidence  # noqa: Y015
+
+@_typing.final
+class MemoryEvidence(_message.Message):
+    """The arms' memory, as a verdict counts it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPELLS_FIELD_NUMBER: _builtins.int
+    GREW_FIELD_NUMBER: _builtins.int
+    LEGACY_BYTES_FIELD_NUMBER: _builtins.int
+    CANDIDATE_BYTES_FIELD_NUMBER: _builtins.int
+    spells: _builtins.int
+    """Spells of calls that the candidate was watched for."""
+    grew: _builtins.int
+    """Spells in which its memory rose to where it had never been."""
+    legacy_bytes: _builtins.int
+    """The legacy's memory, bytes."""
+    candidate_bytes: _builtins.int
+    """The candidate's memory, bytes."""
+    def __init__(
+        self,
+        *,
+        spells: _builtins.int = ...,
+        grew: _builtins.int = ...,
+        legacy_bytes: _builtins.int = ...,
+        candidate_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_bytes", b"candidate_bytes", "grew", b"grew", "legacy_bytes", b"legacy_bytes", "spells", b"spells"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemoryEvidence: _TypeAlias = MemoryEvidence  # noqa: Y015
 
 @_typing.final
 class GateSettings(_message.Message):
@@ -1401,6 +1489,9 @@ class GateSettings(_message.Message):
     P99_RATIO_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     P99_TOLERANCE_FIELD_NUMBER: _builtins.int
+    TRACES_FIELD_NUMBER: _builtins.int
+    LEAK_FIELD_NUMBER: _builtins.int
+    MEMORY_RATIO_FIELD_NUMBER: _builtins.int
     min_calls: _builtins.int
     """Least calls compared or answered by the candidate."""
     error_rate_margin: _builtins.float
@@ -1413,6 +1504,12 @@ class GateSettings(_message.Message):
     """One minus the chance of a wrong advance."""
     p99_tolerance: _builtins.float
     """By how much more than p99_ratio times the candidate's p99 must be proven not to be, as a share."""
+    traces: _builtins.str
+    """What is done where traces differ: "report", "hold", "rollback" or "required"."""
+    leak: _builtins.str
+    """What is done where the candidate's memory grows without end: "report", "hold" or "rollback"."""
+    memory_ratio: _builtins.float
+    """How many times the legacy's memory the candidate's may be, where that is asked."""
     def __init__(
         self,
         *,
@@ -1422,13 +1519,21 @@ class GateSettings(_message.Message):
         p99_ratio: _builtins.float | None = ...,
         confidence: _builtins.float = ...,
         p99_tolerance: _builtins.float = ...,
+        traces: _builtins.str = ...,
+        leak: _builtins.str = ...,
+        memory_ratio: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_p99_ratio", b"_p99_ratio", "p99_ratio", b"p99_ratio"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_memory_ratio", b"_memory_ratio", "_p99_ratio", b"_p99_ratio", "memory_ratio", b"memory_ratio", "p99_ratio", b"p99_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p99_ratio", b"_p99_ratio", "confidence", b"confidence", "error_rate_margin", b"error_rate_margin", "min_calls", b"min_calls", "mismatch_below", b"mismatch_below", "p99_ratio", b"p99_ratio", "p99_tolerance", b"p99_tolerance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory_ratio", b"_memory_ratio", "_p99_ratio", b"_p99_ratio", "confidence", b"confidence", "error_rate_margin", b"error_rate_margin", "leak", b"leak", "memory_ratio", b"memory_ratio", "min_calls", b"min_calls", "mismatch_below", b"mismatch_below", "p99_ratio", b"p99_ratio", "p99_tolerance", b"p99_tolerance", "traces", b"traces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__memory_ratio: _TypeAlias = _typing.Literal["memory_ratio"]  # noqa: Y015
+    _WhichOneofArgType__memory_ratio: _TypeAlias = _typing.Literal["_memory_ratio", b"_memory_ratio"]  # noqa: Y015
     _WhichOneofReturnType__p99_ratio: _TypeAlias = _typing.Literal["p99_ratio"]  # noqa: Y015
     _WhichOneofArgType__p99_ratio: _TypeAlias = _typing.Literal["_p99_ratio", b"_p99_ratio"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_ratio) -> _WhichOneofReturnType__memory_ratio | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__p99_ratio) -> _WhichOneofReturnType__p99_ratio | None: ...
 
 Global___GateSettings: _TypeAlias = GateSettings  # noqa: Y015

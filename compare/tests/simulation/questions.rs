@@ -1,0 +1,283 @@
+//! Each test by itself, with its null hypothesis just true: how often does it ever alarm, when it
+//! is looked at after every observation at which its e-value can rise?
+
+use cutover_compare::evidence::{
+    FieldNoise, Step, Stratum, ln_e_above, ln_e_fails_more, ln_e_fails_no_more, ln_e_longer,
+    ln_e_no_worse, ln_e_rate_below, ln_e_slower, ln_e_two_sided, p_quantile_bounds, real, shift,
+};
+use cutover_compare::{Histogram, PairCell};
+
+use super::random::Random;
+
+/// The allowed share of runs with a false alarm.
+pub(crate) const ALPHA: f64 = 0.05;
+/// Base rates of failures or differences.
+const RATES: [f64; 4] = [0.0, 0.001, 0.01, 0.1];
+/// Shares of the candidate on its way up, one after another.
+const SHARES: [f64; 4] = [0.01, 0.1, 0.25, 0.5];
+
+/// How many of the runs alarmed.
+pub(crate) struct Alarms {
+    pub(crate) question: &'static str,
+    pub(crate) setting: String,
+    pub(crate) alarms: u32,
+    pub(crate) runs: u32,
+}
+
+impl Alarms {
+    pub(crate) fn share(&self) -> f64 {
+        f64::from(self.alarms) / f64::from(self.runs)
+    }
+}
+
+/// Runs every question so many times.
+pub(crate) fn all(runs: u32) -> Vec<Alarms> {
+    let mut all = Vec::new();
+    let mut run = |question, setting: String, alarms: &dyn Fn(&mut Random) -> bool| {
+        let count = (0..runs).filter(|seed| alarms(&mut Random::new(u64::from(*seed))));
+        all.push(Alarms {
+            question,
+            setting,
+            alarms: count.count() as u32,
+            runs,
+        });
+    };
+    let threshold = -ALPHA.ln();
+    run("fair coin, two-sided", "2,000 tosses".into(), &|random| {
+        let mut ones = 0;
+        (1..=2000).any(|n| {
+            ones += u64::from(random.one(0.5));
+            ln_e_two_sided(n, ones, 0.5) >= threshold
+        })
+    });
+    run(
+        "only one arm failed in a pair",
+        "1,000 such pairs".into(),
+        &|random| {
+            let mut ones = 0;
+            (1..=1000).any(|n| {
+                let one = random.one(0.5);
+                ones += u64::from(one);
+                one && ln_e_above(n, ones, 0.5) >= threshold
+            })
+        },
+    );
+    for rate in &RATES[1..] {
+        let setting = format!("{} %, 300 ones", 100.0 * rate);
+        run("rate above a bound", setting.clone(), &|random| {
+            let mut n = 0;
+            (1..=300).any(|ones| {
+                n += random.wait(*rate);
+                ln_e_above(n, ones, *rate) >= threshold
+            })
+        });
+        run("rate below a bound", setting, &|random| {
+            let mut n = 0;
+            (0..300).any(|ones| {
+                n += random.wait(*rate);
+                // Highest just before the next one.
+                ln_e_rate_below(n - 1, ones, *rate) >= threshold
+            })
+        });
+    }
+    for rate in RATES {
+        let margin = 0.01;
+        let setting = format!("{} % and 1 % more, 4,000 calls", 100.0 * rate);
+        run("no worse by a margin (pairs)", setting.clone(), &|random| {
+            pairs(random, rate, margin, threshold)
+        });
+        run("no worse by a margin (routed)", setting, &|random| {
+            let grows = |steps: &[Step]| ln_e_fails_no_more(steps, margin) >= threshold;
+            routed(random, rate, rate + margin, 1_000, &grows)
+        });
+        let setting = format!("{} %, 4 weights of 5,000 calls", 100.0 * rate);
+        run("fails more (routed)", setting, &|random| {
+            routed(random, rate, rate, 5_000, &|steps| {
+                ln_e_fails_more(steps, 1.0) >= threshold
+            })
+        });
+    }
+    for rate in [0.01, 0.1, 0.5, 1.0] {
+        let setting = format!("10 fields that differ in {} %, 300 triples", 100.0 * rate);
+        run("a field differs by more than noise", setting, &|random| {
+            noise(random, rate)
+        });
+    }
+    run("slower in a pair", "2,000 pairs".into(), &|random| {
+        let mut pairs = PairCell::default();
+        (0..2000).any(|_| {
+            let slower = random.one(0.5);
+            pairs.candidate_slower += u64::from(slower);
+            pairs.legacy_slower += u64::from(!slower);
+            slower && ln_e_slower(&pairs) >= threshold
+        })
+    });
+    run(
+        "longer than a duration",
+        "2 weights of 5,000 calls, each 100".into(),
+        &longer,
+    );
+    run(
+        "bounds of the 99th percentile",
+        "4,000 calls, each 200".into(),
+        &percentile,
+    );
+    run(
+        "whole distributions",
+        "4,000 calls of each, each 200".into(),
+        &distributions,
+    );
+    all
+}
+
+/// Pairs in which the arms fail independently, the candidate by `margin` more often.
+fn pairs(random: &mut Random, rate: f64, margin: f64, threshold: f64) -> bool {
+    let (worse, better) = ((rate + margin) * (1.0 - rate), rate * (1.0 - rate - margin));
+    let mut pairs = PairCell::default();
+    loop {
+        let wait = random.wait(worse + better);
+        if pairs.compared + wait > 4_000 {
+            pairs.compared = 4_000;
+            return ln_e_no_worse(&pairs, margin) >= threshold;
+        }
+        pairs.compared += wait - 1;
+        if ln_e_no_worse(&pairs, margin) >= threshold {
+            return true;
+        }
+        pairs.compared += 1;
+        if random.one(worse / (worse + better)) {
+            pairs.only_candidate_failed += 1;
+        } else {
+            pairs.only_legacy_failed += 1;
+            if ln_e_no_worse(&pairs, margin) >= threshold {
+                return true;
+            }
+        }
+    }
+}
+
+/// Calls at rising weights; `alarms` is asked before and after failures.
+fn routed(
+    random: &mut Random,
+    legacy: f64,
+    candidate: f64,
+    calls: u64,
+    alarms: &dyn Fn(&[Step]) -> bool,
+) -> bool {
+    let mut steps: Vec<Step> = Vec::new();
+    for share in SHARES {
+        steps.push(Step {
+            share,
+            ..Step::default()
+        });
+        let last = steps.len() - 1;
+        let failing = share * candidate + (1.0 - share) * legacy;
+        let (mut left, mut failures) = (calls, 0u32);
+        loop {
+            let wait = random.wait(failing);
+            let clean = wait.min(left + 1) - 1;
+            let of_candidate = random.successes(clean, share) as f64;
+            steps[last].candidate_calls += of_candidate;
+            steps[last].legacy_calls += clean as f64 - of_candidate;
+            // Of many failures each tells little: then every sixteenth is looked at.
+            let looks = failures < 16 || failures.is_multiple_of(16);
+            failures += 1;
+            if looks && alarms(&steps) {
+                return true;
+            }
+            if wait > left {
+                break;
+            }
+            left -= wait;
+            let step = &mut steps[last];
+            if random.one(share * candidate / failing) {
+                step.candidate_calls += 1.0;
+                step.candidate_failures += 1.0;
+            } else {
+                step.legacy_calls += 1.0;
+                step.legacy_failures += 1.0;
+            }
+            if looks && alarms(&steps) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Fields that differ by themselves, each in the other arm as readily as in a repeat.
+fn noise(random: &mut Random, rate: f64) -> bool {
+    let mut fields = [FieldNoise::default(); 10];
+    (0..300).any(|_| {
+        let mut grown = false;
+        for field in &mut fields {
+            match (random.one(rate), random.one(rate)) {
+                (true, true) => field.both += 1,
+                (true, false) => {
+                    field.only_other += 1;
+                    grown = true;
+                }
+                (false, true) => field.only_repeat += 1,
+                (false, false) => {}
+            }
+        }
+        grown && real(&fields, ALPHA).contains(&true)
+    })
+}
+
+/// Durations of both arms alike; looked at after every 50 calls.
+fn longer(random: &mut Random) -> bool {
+    let mut strata: Vec<Stratum> = Vec::new();
+    // The 99th percentile of a median of 10 ms is 32 ms.
+    let bucket = Histogram::bucket_of(std::time::Duration::from_millis(32)) - 1;
+    [0.1, 0.5].into_iter().any(|share| {
+        strata.push(Stratum {
+            share,
+            legacy: Histogram::default(),
+            candidate: Histogram::default(),
+        });
+        let last = strata.len() - 1;
+        (0..50).any(|_| {
+            for _ in 0..100 {
+                let to_candidate = random.one(share);
+                let stratum = &mut strata[last];
+                let histogram = match to_candidate {
+                    true => &mut stratum.candidate,
+                    false => &mut stratum.legacy,
+                };
+                histogram.record(duration(random, 0.01));
+            }
+            ln_e_longer(&strata, bucket, 0) >= -ALPHA.ln()
+        })
+    })
+}
+
+/// Whether either bound is ever on the wrong side; each may be in a share of `ALPHA`, half each.
+fn percentile(random: &mut Random) -> bool {
+    let truth = 10_000.0 * (0.5f64 * 2.326_347_874).exp();
+    let mut histogram = Histogram::default();
+    (0..20).any(|_| {
+        for _ in 0..200 {
+            histogram.record(duration(random, 0.01));
+        }
+        let (low, high) = p_quantile_bounds(&histogram, 0.99, ALPHA / 2.0);
+        low > truth || high.is_some_and(|high| high < truth)
+    })
+}
+
+fn distributions(random: &mut Random) -> bool {
+    let mut arms = [(); 2].map(|()| Histogram::default());
+    (0..20).any(|_| {
+        for arm in &mut arms {
+            for _ in 0..200 {
+                arm.record(duration(random, 0.01));
+            }
+        }
+        let [legacy, candidate] = &arms;
+        shift(legacy, candidate, ALPHA, 200).is_some_and(|shift| shift.proven())
+    })
+}
+
+fn duration(random: &mut Random, median: f64) -> std::time::Duration {
+    std::time::Duration::from_secs_f64(random.seconds(median))
+}
