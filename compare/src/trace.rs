@@ -6,6 +6,7 @@
 mod diff;
 mod growth;
 mod key;
+mod label;
 mod over_pairs;
 mod run;
 mod sql;
@@ -13,16 +14,17 @@ mod subtree;
 mod timing;
 mod writes;
 
+use std::sync::Arc;
+
 pub use diff::{Alignment, OpStats, OperationDiff, TraceDiff, diff_pair};
 pub use growth::Growth;
-pub use key::{is_read_key, is_write_key, operation_key};
+pub use key::{ATTRIBUTES, Effect, Operation, is_read_key, is_write_key};
+pub use label::Label;
 pub use over_pairs::{OperationEvidence, stands_out};
 pub use subtree::Subtree;
 
 /// Attribute of the proxy's CLIENT spans for copies: bytes of the answer's messages on the wire.
 pub const ANSWER_BYTES: &str = "cutover.answer.bytes";
-/// Most attributes of a span that are looked at.
-pub const MAX_ATTRIBUTES: usize = 128;
 
 /// What a span stands for, as in OTLP; UNSPECIFIED counts as internal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -63,18 +65,14 @@ pub struct Span {
     pub span_id: [u8; 8],
     /// Id of the span above; `None` for the first of a trace.
     pub parent_id: Option<[u8; 8]>,
-    /// The span's own name.
-    pub name: String,
-    /// What it stands for.
-    pub kind: SpanKind,
     /// Start, ns since the Unix epoch by its own process's clock.
     pub start_ns: u64,
     /// End, likewise; taken as the start where it lies before it.
     pub end_ns: u64,
     /// Whether it ended in an error.
     pub error: bool,
-    /// Attributes as text, at most [`MAX_ATTRIBUTES`].
-    pub attributes: Vec<(String, String)>,
+    /// What it has in common with others of its sort, and shares with them.
+    pub label: Arc<Label>,
 }
 
 impl Span {
@@ -82,16 +80,6 @@ impl Span {
     #[must_use]
     pub fn duration_ns(&self) -> u64 {
         self.end_ns.saturating_sub(self.start_ns)
-    }
-
-    /// The first of these attributes that is there and not empty.
-    #[must_use]
-    pub fn attribute(&self, names: &[&str]) -> Option<&str> {
-        let bounded = || self.attributes.iter().take(MAX_ATTRIBUTES);
-        names.iter().find_map(|name| {
-            let found = bounded().find(|(key, value)| key == name && !value.is_empty());
-            found.map(|(_, value)| value.as_str())
-        })
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     origin: Instant,
+    began_unix_ns: u64,
 }
 
 impl Clock {
@@ -14,6 +15,7 @@ impl Clock {
     pub(crate) fn start() -> Clock {
         Clock {
             origin: Instant::now(),
+            began_unix_ns: u64::try_from(since_epoch().as_nanos()).unwrap_or(u64::MAX),
         }
     }
 
@@ -22,11 +24,24 @@ impl Clock {
         self.origin.elapsed()
     }
 
+    /// When the clock was started, nanoseconds since the Unix epoch by the wall clock.
+    pub(crate) fn began_unix_ns(&self) -> u64 {
+        self.began_unix_ns
+    }
+
     /// Milliseconds since the Unix epoch, by the wall clock.
     pub(crate) fn unix_ms(&self) -> i64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        i64::try_from(since_epoch().as_millis()).unwrap_or(i64::MAX)
     }
+
+    /// Nanoseconds since the Unix epoch, by the wall clock.
+    pub(crate) fn unix_ns(&self) -> u64 {
+        u64::try_from(since_epoch().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }

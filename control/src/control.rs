@@ -15,7 +15,6 @@ use crate::error::StartError;
 use crate::manifest_watch::{self, ManifestWatch};
 use crate::operator::{self, Token};
 use crate::otlp::{self, Receiver};
-use crate::pairing::Bounds;
 use crate::replicas::Replica;
 use crate::shared::Shared;
 use crate::store::{Found, Location, OpenError, Store, leave, save_change};
@@ -55,7 +54,60 @@ pub struct Control {
 impl Control {
     /// Starts a control plane; it serves when this returns.
     pub async fn start(options: ControlOptions) -> Result<Control, StartError> {
-        Self::start_with(options, Bounds::default()).await
+        let ControlOptions {
+            manifest_path: path,
+            listen,
+            operator,
+            store,
+        } = options;
+        let text = manifest_watch::read(&path).map_err(|source| StartError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let manifest =
+            Manifest::parse(&path.display().to_string(), &text).map_err(StartError::Manifest)?;
+        let listen = listen.unwrap_or_else(|| manifest.control.listen.clone());
+        let operator = operator.unwrap_or_else(|| manifest.control.operator.clone());
+        let store = store.unwrap_or_else(|| manifest.control.store.clone());
+        let store = Location::parse(&store).map_err(|why| OpenError::Url { why })?;
+        let listen_at = listener::resolve("the control listener", &listen).await?;
+        let operator_at = listener::resolve("the operator listener", &operator).await?;
+        let token = token(&operator, &operator_at)?;
+
+        let clock = Clock::start();
+        let opening = tokio::task::spawn_blocking(move || open(manifest, &store, clock));
+        let (shared, first) = opening
+            .await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        let (control_socket, listen_address) =
+            listener::bind("the control listener", &listen, &listen_at).await?;
+        let (operator_socket, operator_address) =
+            listener::bind("the operator listener", &operator, &operator_at).await?;
+
+        let shared = Arc::new(shared);
+        if let Err(error) = first {
+            tracing::error!(%error, "the start is not saved");
+        }
+        let (batches, waiting) = mpsc::channel(otlp::QUEUE);
+        let receiver = Receiver::new(batches, shared.otlp.clone(), clock);
+        driver::start(&shared, waiting);
+        let watch = ManifestWatch::new(&path, &text);
+        shared.tasks.spawn(watch.follow(shared.clone()));
+        shared
+            .tasks
+            .spawn(listener::serve(shared.clone(), control_socket, receiver));
+        let router = operator::router(shared.clone(), token);
+        shared.tasks.spawn(listener::serve_operator(
+            shared.clone(),
+            operator_socket,
+            router,
+        ));
+        tracing::info!(%listen_address, %operator_address, "the control plane serves");
+        Ok(Control {
+            shared,
+            listen_address,
+            operator_address,
+        })
     }
 
     /// Where proxies and exporters connect.
@@ -102,63 +154,6 @@ impl Control {
             Ok(Err(error)) => tracing::error!(%error, "the last evidence was not saved"),
             Err(_) => tracing::error!("the store did not close in time"),
         }
-    }
-
-    async fn start_with(options: ControlOptions, bounds: Bounds) -> Result<Control, StartError> {
-        let ControlOptions {
-            manifest_path: path,
-            listen,
-            operator,
-            store,
-        } = options;
-        let text = manifest_watch::read(&path).map_err(|source| StartError::Read {
-            path: path.clone(),
-            source,
-        })?;
-        let manifest =
-            Manifest::parse(&path.display().to_string(), &text).map_err(StartError::Manifest)?;
-        let listen = listen.unwrap_or_else(|| manifest.control.listen.clone());
-        let operator = operator.unwrap_or_else(|| manifest.control.operator.clone());
-        let store = store.unwrap_or_else(|| manifest.control.store.clone());
-        let store = Location::parse(&store).map_err(|why| OpenError::Url { why })?;
-        let listen_at = listener::resolve("the control listener", &listen).await?;
-        let operator_at = listener::resolve("the operator listener", &operator).await?;
-        let token = token(&operator, &operator_at)?;
-
-        let clock = Clock::start();
-        let opening = tokio::task::spawn_blocking(move || open(manifest, &store, clock));
-        let (shared, first) = opening
-            .await
-            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        let (control_socket, listen_address) =
-            listener::bind("the control listener", &listen, &listen_at).await?;
-        let (operator_socket, operator_address) =
-            listener::bind("the operator listener", &operator, &operator_at).await?;
-
-        let shared = Arc::new(shared);
-        if let Err(error) = first {
-            tracing::error!(%error, "the start is not saved");
-        }
-        let (batches, waiting) = mpsc::channel(otlp::QUEUE);
-        let receiver = Receiver::new(batches, shared.otlp.clone());
-        driver::start(&shared, waiting, bounds);
-        let watch = ManifestWatch::new(&path, &text);
-        shared.tasks.spawn(watch.follow(shared.clone()));
-        shared
-            .tasks
-            .spawn(listener::serve(shared.clone(), control_socket, receiver));
-        let router = operator::router(shared.clone(), token);
-        shared.tasks.spawn(listener::serve_operator(
-            shared.clone(),
-            operator_socket,
-            router,
-        ));
-        tracing::info!(%listen_address, %operator_address, "the control plane serves");
-        Ok(Control {
-            shared,
-            listen_address,
-            operator_address,
-        })
     }
 }
 

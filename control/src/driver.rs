@@ -13,11 +13,12 @@ use crate::otlp::Batch;
 use crate::pairing::{Bounds, Outcome, Pairing};
 use crate::process::{ProcessKey, Reading};
 use crate::replicas;
-use crate::shared::Shared;
+use crate::shared::{PairingState, Shared};
 use crate::store::{
     Committed, Session, Store, StoreError, prune, save_change, save_decisions, save_snapshot,
     save_trace_pair,
 };
+use crate::traces::{Examined, Taken};
 use crate::verdict::Question;
 
 /// How often snapshots are saved, rates taken and gone proxies looked for.
@@ -26,19 +27,21 @@ const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// How often pairing looks for what is complete.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
+/// Pairs that are compared until others may use the thread.
+const YIELD_EVERY: usize = 64;
 /// Bounds of the ramp's interval.
 const FASTEST_BEAT: Duration = Duration::from_millis(20);
 const SLOWEST_BEAT: Duration = Duration::from_secs(3_600);
 
 /// Starts all of them; they end with `shared.shutdown`.
-pub(crate) fn start(shared: &Arc<Shared>, batches: mpsc::Receiver<Batch>, bounds: Bounds) {
+pub(crate) fn start(shared: &Arc<Shared>, batches: mpsc::Receiver<Batch>) {
     shared.tasks.spawn(beat(shared.clone()));
     shared.tasks.spawn(snapshots(shared.clone()));
     shared.tasks.spawn(pruning(shared.clone()));
     if shared.core().replica.is_shared() {
         shared.tasks.spawn(replicas::follow(shared.clone()));
     }
-    shared.tasks.spawn(pair(shared.clone(), batches, bounds));
+    shared.tasks.spawn(pair(shared.clone(), batches));
 }
 
 /// Judges the evidence every `ramp.interval`, and moves the ramps.
@@ -171,31 +174,41 @@ pub(crate) async fn save(shared: &Arc<Shared>) -> Result<(), StoreError> {
 }
 
 /// Pairs the spans that come in, and counts what the pairs say.
-async fn pair(shared: Arc<Shared>, mut batches: mpsc::Receiver<Batch>, bounds: Bounds) {
-    let mut pairing = Pairing::new(bounds);
+async fn pair(shared: Arc<Shared>, mut batches: mpsc::Receiver<Batch>) {
+    let began_unix_ns = shared.clock.began_unix_ns();
+    let mut pairing = Pairing::new(bounds(&shared), began_unix_ns);
     let mut every = tokio::time::interval(SWEEP_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let now = shared.clock.elapsed();
         let outcomes = tokio::select! {
             () = shared.shutdown.cancelled() => return,
-            batch = batches.recv() => match batch {
-                None => return,
-                Some(Batch { spans, readings, running }) => {
-                    take_running(&shared, running, now);
-                    take_readings(&shared, readings, now);
-                    spans.into_iter().flat_map(|span| pairing.add(span, now)).collect()
-                }
-            },
-            _ = every.tick() => pairing.sweep(now),
+            batch = batches.recv() => {
+                let Some(batch) = batch else { return };
+                let now = shared.clock.elapsed();
+                take_running(&shared, batch.running, now);
+                take_readings(&shared, batch.readings, now);
+                let spans = batch.spans.into_iter();
+                spans.flat_map(|span| pairing.add(span, now)).collect()
+            }
+            _ = every.tick() => {
+                pairing.set_bounds(bounds(&shared));
+                pairing.sweep(shared.clock.elapsed())
+            }
         };
-        if let Ok(mut dropped) = shared.dropped_spans.lock() {
-            *dropped = pairing.dropped();
+        if let Ok(mut state) = shared.pairing.lock() {
+            *state = PairingState {
+                dropped: pairing.dropped(),
+                held: pairing.held(),
+            };
         }
         if !outcomes.is_empty() {
-            count(&shared, outcomes);
+            count(&shared, outcomes).await;
         }
     }
+}
+
+fn bounds(shared: &Shared) -> Bounds {
+    Bounds::from(&shared.core().manifest.control.tracing)
 }
 
 /// A deploy begins an epoch; pairing doesn't wait until it is saved.
@@ -237,12 +250,20 @@ fn take_readings(shared: &Shared, readings: Vec<(ProcessKey, Reading)>, now: Dur
     shared.touch();
 }
 
-fn count(shared: &Shared, outcomes: Vec<Outcome>) {
+async fn count(shared: &Shared, outcomes: Vec<Outcome>) {
     let at = shared.moment();
     let mut kept = Vec::new();
-    for outcome in outcomes {
-        // One at a time, so that a flood of pairs keeps nobody else from the state.
-        kept.extend(shared.core().traces.count(outcome, at.now, at.unix_ms));
+    for (index, outcome) in outcomes.into_iter().enumerate() {
+        // Compared first, and counted one at a time, so that a flood of pairs keeps nobody else
+        // from the state, nor from the thread.
+        let examined = Examined::new(outcome);
+        let taken = shared.core().traces.count(&examined, at.now);
+        if taken == Taken::Keep {
+            kept.extend(examined.to_wire(at.unix_ms));
+        }
+        if index % YIELD_EVERY == YIELD_EVERY - 1 {
+            tokio::task::yield_now().await;
+        }
     }
     shared.touch();
     if kept.is_empty() {

@@ -6,16 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_proto::cutover::v1::control_plane_service_server::ControlPlaneServiceServer;
-use http::HeaderValue;
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server as metrics;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server as trace;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::codec::CompressionEncoding;
+use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::error::StartError;
-use crate::otlp::{self, Receiver};
+use crate::otlp::Receiver;
 use crate::shared::Shared;
 use crate::sync::{self, Sync};
 
@@ -74,16 +72,13 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, receiver: 
     let control = ControlPlaneServiceServer::new(Sync::new(shared.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(sync::MAX_MESSAGE_BYTES);
-    let traces = trace::TraceServiceServer::new(receiver.clone())
-        .accept_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(otlp::MAX_MESSAGE_BYTES);
-    let metrics = metrics::MetricsServiceServer::new(receiver)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(otlp::MAX_MESSAGE_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
     health
         .set_service_status("", tonic_health::ServingStatus::Serving)
         .await;
+
+    let services = Routes::new(control).add_service(health_service);
+    let routes = Routes::from(receiver.routes(services.into_axum_router()));
 
     let served = Server::builder()
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
@@ -93,13 +88,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, receiver: 
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .tcp_nodelay(true)
-        .layer(tower::util::MapResponseLayer::new(
-            oversize_is_resource_exhausted,
-        ))
-        .add_service(control)
-        .add_service(traces)
-        .add_service(metrics)
-        .add_service(health_service)
+        .accept_http1(true)
+        .add_routes(routes)
         .serve_with_incoming_shutdown(
             TcpListenerStream::new(listener),
             shared.shutdown.clone().cancelled_owned(),
@@ -123,14 +113,4 @@ pub(crate) async fn serve_operator(
     {
         tracing::error!(%error, "the operator listener failed");
     }
-}
-
-/// A message that is too large is OUT_OF_RANGE for tonic, which exporters send again; gRPC says
-/// RESOURCE_EXHAUSTED. No service here uses OUT_OF_RANGE for anything else.
-fn oversize_is_resource_exhausted<B>(mut response: http::Response<B>) -> http::Response<B> {
-    let status = response.headers_mut().get_mut("grpc-status");
-    if let Some(status) = status.filter(|status| status.as_bytes() == b"11") {
-        *status = HeaderValue::from_static("8");
-    }
-    response
 }

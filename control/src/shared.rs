@@ -28,13 +28,21 @@ const MAX_ATTEMPTS: u32 = 5;
 /// Most streams of the state at a time, dashboards and tools together.
 const MAX_WATCHERS: usize = 256;
 
+/// What pairing holds and has left out, for metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PairingState {
+    pub(crate) dropped: Dropped,
+    /// Spans, and bytes at most.
+    pub(crate) held: (usize, usize),
+}
+
 /// What the tasks of a control plane share.
 pub(crate) struct Shared {
     core: Mutex<Core>,
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) otlp: Arc<Counters>,
-    pub(crate) dropped_spans: Mutex<Dropped>,
+    pub(crate) pairing: Mutex<PairingState>,
     /// Places for streams of the state.
     pub(crate) watchers: Arc<Semaphore>,
     /// Tells others about decisions.
@@ -67,7 +75,7 @@ impl Shared {
             store,
             clock,
             otlp: Arc::default(),
-            dropped_spans: Mutex::default(),
+            pairing: Mutex::default(),
             watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
             notifier: Notifier::new(tasks.clone(), shutdown.clone()),
             shutdown,

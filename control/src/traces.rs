@@ -4,14 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cutover_compare::trace::{
-    Growth, OperationDiff, Span, Subtree, TraceDiff, diff_pair, operation_key,
-};
+use cutover_compare::trace::{Growth, OperationDiff, Span, Subtree, TraceDiff, diff_pair};
 use cutover_manifest::MethodPath;
 use cutover_proto::cutover::v1 as wire;
 
 use crate::ledger::MAX_METHODS;
-use crate::pairing::{Outcome, Pair, Tree};
+use crate::pairing::{Outcome, Pair};
 use crate::store::{Snapshot, TraceRow};
 use crate::words::{arm_to_wire, hex};
 
@@ -25,6 +23,57 @@ const MAX_KEPT_SENTENCES: usize = 50;
 const KEEP_AT_ONCE: u32 = 40;
 /// How often a pair is kept once there are enough; spares the disk.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// An outcome of pairing, compared.
+#[derive(Debug)]
+pub(crate) enum Examined {
+    /// Both arms' parts, and what differs in them.
+    Compared(Box<Pair>, TraceDiff),
+    /// Given up.
+    Incomplete {
+        method: MethodPath,
+        missing: &'static str,
+    },
+}
+
+/// What became of an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is in the counters.
+    Counted,
+    /// And its pair is worth keeping.
+    Keep,
+}
+
+impl Examined {
+    /// Compares both arms' parts, where they are there.
+    pub(crate) fn new(outcome: Outcome) -> Examined {
+        match outcome {
+            Outcome::Incomplete { method, missing } => Examined::Incomplete { method, missing },
+            Outcome::Pair(pair) => {
+                let diff = diff_pair(&pair.legacy, &pair.candidate);
+                Examined::Compared(pair, diff)
+            }
+        }
+    }
+
+    /// The pair as it is stored, if there is one.
+    pub(crate) fn to_wire(&self, unix_ms: i64) -> Option<wire::TracePair> {
+        let Examined::Compared(pair, diff) = self else {
+            return None;
+        };
+        let differences = diff.sentences.iter().take(MAX_KEPT_SENTENCES);
+        Some(wire::TracePair {
+            trace_id: hex(&pair.legacy.root.trace_id),
+            method: pair.method.as_str().to_owned(),
+            primary: arm_to_wire(pair.primary).into(),
+            at_unix_ms: unix_ms,
+            legacy: summarise(&pair.legacy),
+            candidate: summarise(&pair.candidate),
+            differences: differences.cloned().collect(),
+        })
+    }
+}
 
 /// The counters of one method.
 #[derive(Clone, Debug, Default)]
@@ -110,54 +159,25 @@ impl Traces {
         self.settled = false;
     }
 
-    /// Counts an outcome. Returns the pair, where it is one of those to keep.
-    pub(crate) fn count(
-        &mut self,
-        outcome: Outcome,
-        now: Duration,
-        unix_ms: i64,
-    ) -> Option<wire::TracePair> {
-        match outcome {
-            Outcome::Incomplete { method, missing } => {
-                let method = self.method(&method)?;
-                *method
-                    .status
-                    .incomplete
-                    .entry(missing.to_owned())
-                    .or_default() += 1;
-                None
+    /// Counts an outcome. Says whether its pair is one of those to keep.
+    pub(crate) fn count(&mut self, examined: &Examined, now: Duration) -> Taken {
+        match examined {
+            Examined::Incomplete { method, missing } => {
+                if let Some(method) = self.method(method) {
+                    let incomplete = &mut method.status.incomplete;
+                    *incomplete.entry((*missing).to_owned()).or_default() += 1;
+                }
+                Taken::Counted
             }
-            Outcome::Pair(pair) => {
-                let Pair {
-                    method,
-                    primary,
-                    legacy,
-                    candidate,
-                } = *pair;
-                let counted = self.method(&method)?;
-                let legacy_spans = summarise(&legacy);
-                let candidate_spans = summarise(&candidate);
-                let trace_id = hex(&legacy.root.trace_id);
-                let (legacy, candidate) = (subtree(legacy), subtree(candidate));
-                let diff = diff_pair(&legacy, &candidate);
-                let mismatched = counted.add(&diff);
-                if let Some(bytes) = legacy.answer_bytes().or(candidate.answer_bytes()) {
-                    counted.add_growth(&diff, bytes);
+            Examined::Compared(pair, diff) => {
+                let Some(method) = self.method(&pair.method) else {
+                    return Taken::Counted;
+                };
+                let mismatched = method.add(diff);
+                if let Some(bytes) = pair.answer_bytes {
+                    method.add_growth(diff, bytes.into());
                 }
-                if !counted.kept[usize::from(mismatched)].take(now) {
-                    return None;
-                }
-                let mut differences = diff.sentences;
-                differences.truncate(MAX_KEPT_SENTENCES);
-                Some(wire::TracePair {
-                    trace_id,
-                    method: method.as_str().to_owned(),
-                    primary: arm_to_wire(primary).into(),
-                    at_unix_ms: unix_ms,
-                    legacy: legacy_spans,
-                    candidate: candidate_spans,
-                    differences,
-                })
+                method.kept[usize::from(mismatched)].take(now)
             }
         }
     }
@@ -185,21 +205,26 @@ impl Traces {
         if !self.methods.contains_key(name) && self.methods.len() >= MAX_METHODS {
             return None;
         }
-        self.unsaved.insert(name.to_owned());
-        Some(self.methods.entry(name.to_owned()).or_default())
+        if !self.unsaved.contains(name) {
+            self.unsaved.insert(name.to_owned());
+        }
+        if !self.methods.contains_key(name) {
+            self.methods.insert(name.to_owned(), Method::default());
+        }
+        self.methods.get_mut(name)
     }
 }
 
 impl Kept {
-    fn take(&mut self, now: Duration) -> bool {
+    fn take(&mut self, now: Duration) -> Taken {
         if self.count >= KEEP_AT_ONCE && now.saturating_sub(self.last) < KEEP_EVERY {
-            return false;
+            return Taken::Counted;
         }
         *self = Kept {
             count: self.count.saturating_add(1),
             last: now,
         };
-        true
+        Taken::Keep
     }
 }
 
@@ -241,7 +266,12 @@ impl Method {
             let excess = called.map_or(0, |operation| {
                 i64::from(operation.candidate.count) - i64::from(operation.legacy.count)
             });
-            let growth = self.growth.entry(status.key.clone()).or_default();
+            if !self.growth.contains_key(&status.key) {
+                self.growth.insert(status.key.clone(), Growth::default());
+            }
+            let Some(growth) = self.growth.get_mut(&status.key) else {
+                continue;
+            };
             growth.record(answer_bytes, excess);
             status.n_plus_one |= growth.stands_out();
         }
@@ -307,36 +337,20 @@ fn add_operation(status: &mut wire::OperationStatus, operation: &OperationDiff) 
     status.n_plus_one |= operation.n_plus_one;
 }
 
-fn subtree(tree: Tree) -> Subtree {
-    Subtree {
-        root: tree.root,
-        spans: tree.below,
-    }
-}
-
-fn summarise(tree: &Tree) -> Vec<wire::SpanSummary> {
-    let mut depths: BTreeMap<[u8; 8], u32> = BTreeMap::new();
-    let spans = std::iter::once(&tree.root)
-        .chain(&tree.below)
-        .take(MAX_KEPT_SPANS);
-    let summary = |span: &Span| {
-        let parent = span.parent_id.and_then(|parent| depths.get(&parent));
-        let depth = parent.map_or(0, |depth| depth + 1);
-        depths.insert(span.span_id, depth);
+fn summarise(tree: &Subtree) -> Vec<wire::SpanSummary> {
+    let summary = |(depth, span): (u32, &Span)| {
         let start_ns = i128::from(span.start_ns) - i128::from(tree.root.start_ns);
+        let key = span.operation_key().filter(|_| depth > 0);
         wire::SpanSummary {
             span_id: hex(&span.span_id),
             depth,
-            name: span.name.clone(),
-            key: if depth == 0 {
-                String::new()
-            } else {
-                operation_key(span).unwrap_or_default()
-            },
+            name: span.name().to_owned(),
+            key: key.unwrap_or_default().to_owned(),
             start_us: i64::try_from(start_ns / 1_000).unwrap_or(0),
-            duration_us: span.end_ns.saturating_sub(span.start_ns) / 1_000,
+            duration_us: span.duration_ns() / 1_000,
             error: span.error,
         }
     };
+    let spans = tree.in_order().into_iter().take(MAX_KEPT_SPANS);
     spans.map(summary).collect()
 }

@@ -15,7 +15,7 @@ pub use manifest::{
     ArmConfig, CompareKey, ControlConfig, DescriptorSource, Limits, Manifest, Mirror,
     MirrorSideEffects, NamedField, OverrideHeader, Retention, Rule, StickyKey, Target,
 };
-pub use manifest::{Event, Notify};
+pub use manifest::{Event, Notify, Tracing};
 pub use manifest::{Gates, LeakGate, OnFailure, Ramp, RampScope, Step, TracesGate};
 pub use route_table::{
     Key, MethodRoute, OVERRIDE_HEADER, RouteTable, WeightOwner, Weights, bucket, choose_arm,

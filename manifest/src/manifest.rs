@@ -5,6 +5,7 @@
 mod compare;
 mod notify;
 mod reader;
+mod tracing;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::rules::{CompareRules, FieldPath};
 use crate::words::{Arm, MethodPath, Percent, Weight};
 
 pub use notify::{Event, Notify};
+pub use tracing::Tracing;
 
 /// What a person wrote, complete and checked.
 #[derive(Clone, Debug)]
@@ -52,7 +54,7 @@ pub struct Manifest {
 /// Settings of the control plane.
 #[derive(Clone, Debug)]
 pub struct ControlConfig {
-    /// Where proxies (Sync) and arms (OTLP/gRPC) connect; default `127.0.0.1:4317`.
+    /// Where proxies (Sync) and arms (OTLP) connect; default `127.0.0.1:4317`.
     pub listen: String,
     /// Where operators and the dashboard connect; default `127.0.0.1:50054`.
     pub operator: String,
@@ -60,6 +62,8 @@ pub struct ControlConfig {
     pub store: String,
     /// How long, and how much, of what was seen is kept.
     pub retention: Retention,
+    /// How the traces of both arms are paired.
+    pub tracing: Tracing,
 }
 
 /// How long, and how much, of what was seen is kept: examples, and what decisions were drawn from.

@@ -58,6 +58,7 @@ pub(crate) struct RawControl {
     pub(crate) store: Option<String>,
     #[serde(default)]
     pub(crate) retention: RawRetention,
+    pub(crate) tracing: Option<Spanned<RawTracing>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -65,6 +66,16 @@ pub(crate) struct RawControl {
 pub(crate) struct RawRetention {
     pub(crate) age: Option<RawDuration>,
     pub(crate) size: Option<RawSize>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawTracing {
+    pub(crate) quiet: Option<RawDuration>,
+    pub(crate) longest: Option<RawDuration>,
+    pub(crate) memory: Option<RawSize>,
+    pub(crate) max_spans: Option<usize>,
+    pub(crate) max_spans_per_trace: Option<usize>,
 }
 
 #[derive(Deserialize)]

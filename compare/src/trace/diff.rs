@@ -121,18 +121,19 @@ pub fn diff_pair(legacy: &Subtree, candidate: &Subtree) -> TraceDiff {
 /// Where one of the arms doesn't export the statement of a read, both are known by what every arm
 /// exports.
 fn say_alike<'a>(legacy: &mut [Node<'a>], candidate: &mut [Node<'a>]) {
-    let untold: HashSet<String> = legacy
+    let untold: HashSet<&str> = legacy
         .iter()
         .chain(&*candidate)
-        .filter_map(|node| node.operation.as_ref())
+        .filter_map(|node| node.operation)
         .filter(|operation| operation.database && operation.without_statement.is_none())
-        .map(|operation| operation.key.clone())
+        .map(|operation| operation.key.as_str())
         .collect();
-    let operations = legacy.iter_mut().chain(candidate);
-    for operation in operations.filter_map(|node| node.operation.as_mut()) {
-        let plain = operation.without_statement.as_ref();
-        if let Some(plain) = plain.filter(|plain| untold.contains(*plain)) {
-            operation.key = plain.clone();
+    for node in legacy.iter_mut().chain(candidate) {
+        let plain = node
+            .operation
+            .and_then(|of| of.without_statement.as_deref());
+        if let Some(plain) = plain.filter(|plain| untold.contains(plain)) {
+            node.key = plain;
         }
     }
 }
@@ -141,8 +142,8 @@ fn stats<'a>(nodes: &'a [Node<'_>]) -> BTreeMap<&'a str, OpStats> {
     let critical = timing::critical_ns(nodes);
     let mut indices: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, node) in nodes.iter().enumerate() {
-        if let Some(operation) = &node.operation {
-            indices.entry(&operation.key).or_default().push(index);
+        if node.operation.is_some() {
+            indices.entry(node.key).or_default().push(index);
         }
     }
     let of = |indices: &Vec<usize>| OpStats {
@@ -171,17 +172,17 @@ type Ancestry<'a> = Vec<&'a str>;
 fn places<'a>(nodes: &'a [Node<'_>]) -> HashMap<&'a str, Vec<Ancestry<'a>>> {
     let mut places: HashMap<&str, Vec<Ancestry<'_>>> = HashMap::new();
     for node in nodes {
-        let Some(operation) = &node.operation else {
+        if node.operation.is_none() {
             continue;
-        };
-        let known = places.entry(operation.key.as_str()).or_default();
+        }
+        let known = places.entry(node.key).or_default();
         if known.len() >= MAX_ALIGNED {
             continue;
         }
         let mut above = node.above;
         let mut ancestry = Vec::new();
-        while let Some(parent) = &nodes[above].operation {
-            ancestry.push(parent.key.as_str());
+        while nodes[above].operation.is_some() {
+            ancestry.push(nodes[above].key);
             above = nodes[above].above;
         }
         known.push(ancestry);

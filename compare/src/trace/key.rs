@@ -1,18 +1,50 @@
 //! The key of an operation: the same words for the same outbound call, whatever language and
 //! generation of the semantic conventions its span was written in.
 
-use super::{Span, SpanKind, sql};
+use super::{SpanKind, sql};
 
 /// Longest key, in characters.
 const MAX_KEY_CHARS: usize = 200;
 
-/// The key of a span's operation, such as `db sqlite SELECT places`, `rpc grpc pkg.Service/Method`,
-/// `http GET /users/{}` or `messaging kafka send orders`. `None` where the span is no outbound
-/// operation: INTERNAL, SERVER and CONSUMER spans, and statements that only frame a transaction.
-#[must_use]
-pub fn operation_key(span: &Span) -> Option<String> {
-    operation(span).map(|operation| operation.key)
-}
+/// The attributes that are looked at; no other one ever changes what a span is compared as.
+pub const ATTRIBUTES: [&str; 36] = [
+    "db.cassandra.table",
+    "db.collection.name",
+    "db.mongodb.collection",
+    "db.operation",
+    "db.operation.name",
+    "db.query.summary",
+    "db.query.text",
+    "db.sql.table",
+    "db.statement",
+    "db.system",
+    "db.system.name",
+    "error.type",
+    "http.method",
+    "http.request.method",
+    "http.response.status_code",
+    "http.route",
+    "http.status_code",
+    "http.target",
+    "http.url",
+    "messaging.destination",
+    "messaging.destination.name",
+    "messaging.destination.template",
+    "messaging.operation",
+    "messaging.operation.name",
+    "messaging.operation.type",
+    "messaging.system",
+    "rpc.grpc.status_code",
+    "rpc.method",
+    "rpc.response.status_code",
+    "rpc.service",
+    "rpc.status_code",
+    "rpc.system",
+    "rpc.system.name",
+    "url.full",
+    "url.path",
+    "url.template",
+];
 
 /// Whether a key's operation changes something elsewhere.
 #[must_use]
@@ -34,11 +66,11 @@ pub fn is_read_key(key: &str) -> bool {
 
 /// An outbound operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Operation {
-    /// Its key.
-    pub(super) key: String,
+pub struct Operation {
+    /// Its key: the same for the same call in every language.
+    pub key: String,
     /// Whether it changes something elsewhere.
-    pub(super) effect: Effect,
+    pub effect: Effect,
     /// Whether it goes to a database.
     pub(super) database: bool,
     /// Of a read whose statement is known, the key without what only the statement tells; another
@@ -48,37 +80,83 @@ pub(super) struct Operation {
 
 /// What an operation does to the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub enum Effect {
     /// Reads, or can't be told.
     Read,
     /// Writes.
     Write,
 }
 
-pub(super) fn operation(span: &Span) -> Option<Operation> {
-    if !matches!(span.kind, SpanKind::Client | SpanKind::Producer) {
+/// A span's attributes, as far as they are looked at.
+struct Seen<'a> {
+    kind: SpanKind,
+    name: &'a str,
+    attributes: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> Seen<'a> {
+    /// The first of these attributes that is there and not empty.
+    fn attribute(&self, names: &[&str]) -> Option<&'a str> {
+        names.iter().find_map(|name| {
+            debug_assert!(ATTRIBUTES.contains(name), "{name} is not in ATTRIBUTES");
+            let named = |(key, value): &&(&str, &str)| key == name && !value.is_empty();
+            self.attributes.iter().find(named).map(|(_, value)| *value)
+        })
+    }
+}
+
+pub(super) fn operation(
+    kind: SpanKind,
+    name: &str,
+    attributes: &[(&str, &str)],
+) -> Option<Operation> {
+    if !matches!(kind, SpanKind::Client | SpanKind::Producer) {
         return None;
     }
+    let span = Seen {
+        kind,
+        name,
+        attributes,
+    };
     let found = if let Some(system) = span.attribute(&["db.system.name", "db.system"]) {
-        return database(span, system);
+        return database(&span, system);
     } else if let Some(system) = span.attribute(&["rpc.system.name", "rpc.system"]) {
-        plain(format!("rpc {system} {}", rpc_method(span)))
+        plain(format!("rpc {} {}", system_name(system), rpc_method(&span)))
     } else if let Some(system) = span.attribute(&["messaging.system"]) {
-        messaging(span, system)
+        messaging(&span, system)
     } else if let Some(method) = span.attribute(&["http.request.method", "http.method"]) {
-        http(span, method)
+        http(&span, method)
     } else {
-        plain(format!(
-            "{} {}",
-            if span.kind == SpanKind::Client {
-                "client"
-            } else {
-                "producer"
-            },
-            span.name
-        ))
+        let word = if kind == SpanKind::Client {
+            "client"
+        } else {
+            "producer"
+        };
+        plain(format!("{word} {name}"))
     };
     Some(found)
+}
+
+/// Whether the attributes say that a request failed, seen from its client.
+pub(super) fn failed(kind: SpanKind, attributes: &[(&str, &str)]) -> bool {
+    if kind != SpanKind::Client {
+        return false;
+    }
+    let span = Seen {
+        kind,
+        name: "",
+        attributes,
+    };
+    let rpc = span.attribute(&[
+        "rpc.response.status_code",
+        "rpc.status_code",
+        "rpc.grpc.status_code",
+    ]);
+    let http = span.attribute(&["http.response.status_code", "http.status_code"]);
+    let http_failed = |code: &str| code.parse().is_ok_and(|code: u32| code >= 400);
+    rpc.is_some_and(|code| !matches!(code, "0" | "OK"))
+        || http.is_some_and(http_failed)
+        || span.attribute(&["error.type"]).is_some()
 }
 
 fn plain(key: String) -> Operation {
@@ -96,7 +174,7 @@ fn written(key: String, effect: Effect) -> Operation {
     }
 }
 
-fn database(span: &Span, system: &str) -> Option<Operation> {
+fn database(span: &Seen<'_>, system: &str) -> Option<Operation> {
     let operation = span.attribute(&["db.operation.name", "db.operation"]);
     let collection = span.attribute(&[
         "db.collection.name",
@@ -104,23 +182,20 @@ fn database(span: &Span, system: &str) -> Option<Operation> {
         "db.mongodb.collection",
         "db.cassandra.table",
     ]);
+    // A statement comes first: what is read out of it is the same whoever wrote the span.
     let statement = span.attribute(&["db.query.text", "db.statement"]);
-    let text = || statement.and_then(sql::summary);
-    let summary = match (span.attribute(&["db.query.summary"]), operation, collection) {
-        (Some(summary), _, _) => summary.to_owned(),
-        (None, Some(operation), Some(collection)) => {
-            let table = collection.rsplit('.').next().unwrap_or(collection);
-            format!("{operation} {table}")
-        }
-        (None, operation, _) => {
-            text().unwrap_or_else(|| operation.unwrap_or(&span.name).to_owned())
-        }
+    let text = statement.and_then(sql::summary);
+    let named = text.clone().filter(|text| text.contains(' '));
+    let given = || span.attribute(&["db.query.summary"]).map(str::to_owned);
+    let parts = || {
+        let collection = collection?;
+        let table = collection.rsplit('.').next().unwrap_or(collection);
+        Some(format!("{} {table}", operation?))
     };
-    let (verb, rest) = summary
-        .trim()
-        .split_once(char::is_whitespace)
-        .unwrap_or((&summary, ""));
-    let verb = verb.trim().to_ascii_uppercase();
+    let told_apart = given().or_else(parts);
+    let summary = named.or_else(|| told_apart.clone()).or(text);
+    let summary = summary.unwrap_or_else(|| operation.unwrap_or(span.name).to_owned());
+    let (verb, rest) = verb_and_rest(&summary);
     if sql::is_framing(&verb) {
         return None;
     }
@@ -132,7 +207,13 @@ fn database(span: &Span, system: &str) -> Option<Operation> {
     let system = system_name(system);
     let plain = written(format!("db {system} {verb} {rest}"), effect);
     let told = statement.filter(|_| verb == "SELECT");
-    let without_statement = told.map(|_| plain.key.clone());
+    let without_statement = told.map(|_| match &told_apart {
+        Some(summary) => {
+            let (verb, rest) = verb_and_rest(summary);
+            written(format!("db {system} {verb} {rest}"), effect).key
+        }
+        None => plain.key.clone(),
+    });
     let found = match told.and_then(sql::aggregate) {
         Some(function) => written(format!("db {system} {verb} {function} {rest}"), effect),
         None => plain,
@@ -144,7 +225,16 @@ fn database(span: &Span, system: &str) -> Option<Operation> {
     })
 }
 
-/// Today's name of a database system.
+/// The verb of a summary in capitals, and what follows.
+fn verb_and_rest(summary: &str) -> (String, &str) {
+    let summary = summary.trim();
+    let (verb, rest) = summary
+        .split_once(char::is_whitespace)
+        .unwrap_or((summary, ""));
+    (verb.to_ascii_uppercase(), rest)
+}
+
+/// Today's name of a system.
 fn system_name(system: &str) -> &str {
     match system {
         "sqlite3" => "sqlite",
@@ -153,13 +243,15 @@ fn system_name(system: &str) -> &str {
         "oracle" => "oracle.db",
         "cosmosdb" => "azure.cosmosdb",
         "dynamodb" => "aws.dynamodb",
+        "connect_rpc" => "connectrpc",
+        "apache_dubbo" => "dubbo",
         other => other,
     }
 }
 
 /// `package.Service/Method`: new conventions have it whole in `rpc.method`, older ones in two
 /// attributes, and some instrumentations only in the span's name.
-fn rpc_method(span: &Span) -> String {
+fn rpc_method(span: &Seen<'_>) -> String {
     let method = span
         .attribute(&["rpc.method"])
         .map(|method| method.trim_start_matches('/'));
@@ -170,7 +262,7 @@ fn rpc_method(span: &Span) -> String {
     }
 }
 
-fn messaging(span: &Span, system: &str) -> Operation {
+fn messaging(span: &Seen<'_>, system: &str) -> Operation {
     let operation = span.attribute(&[
         "messaging.operation.type",
         "messaging.operation",
@@ -202,15 +294,17 @@ fn messaging(span: &Span, system: &str) -> Operation {
     )
 }
 
-fn http(span: &Span, method: &str) -> Operation {
+fn http(span: &Seen<'_>, method: &str) -> Operation {
     let method = method.to_ascii_uppercase();
-    let route = span
-        .attribute(&["url.template", "http.route"])
-        .map(str::to_owned);
-    let route = route.unwrap_or_else(|| {
-        let url = span.attribute(&["url.full", "http.url", "url.path", "http.target"]);
-        folded_path(url.unwrap_or_default())
-    });
+    let names = [
+        "url.template",
+        "http.route",
+        "url.full",
+        "http.url",
+        "url.path",
+        "http.target",
+    ];
+    let route = folded_path(span.attribute(&names).unwrap_or_default());
     written(format!("http {method} {route}"), http_effect(&method))
 }
 
@@ -221,16 +315,17 @@ fn http_effect(method: &str) -> Effect {
     }
 }
 
-/// The path of a URL; segments that hold a digit are taken for ids and become `{}`.
+/// The path of a URL or of its template. Segments that hold a digit are taken for ids and become
+/// `{}`, and so do a template's own places, so that both give the same.
 fn folded_path(url: &str) -> String {
     let behind_scheme = url.split_once("://").map_or(url, |(_, rest)| {
         rest.find('/').map_or("/", |slash| &rest[slash..])
     });
     let path = behind_scheme.split(['?', '#']).next().unwrap_or_default();
-    let fold = |segment: &str| match segment.contains(|c: char| c.is_ascii_digit()) {
-        true => "{}".to_owned(),
-        false => segment.to_owned(),
+    let varies = |segment: &str| {
+        segment.starts_with([':', '<', '{']) || segment.contains(|c: char| c.is_ascii_digit())
     };
+    let fold = |segment| if varies(segment) { "{}" } else { segment };
     path.split('/').map(fold).collect::<Vec<_>>().join("/")
 }
 
@@ -239,17 +334,9 @@ mod tests {
     use super::*;
 
     fn check(name: &str, attributes: &[(&str, &str)], expected: Option<&str>) {
-        let attributes = attributes
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        let kind = SpanKind::Client;
-        let span = Span {
-            name: name.to_owned(),
-            kind,
-            attributes: attributes.collect(),
-            ..Span::default()
-        };
-        assert_eq!(operation_key(&span).as_deref(), expected, "{span:?}");
+        let found = operation(SpanKind::Client, name, attributes);
+        let key = found.as_ref().map(|of| of.key.as_str());
+        assert_eq!(key, expected, "{name} {attributes:?}");
     }
 
     #[test]
@@ -308,6 +395,42 @@ mod tests {
     }
 
     #[test]
+    fn an_arm_without_statements_is_met_by_what_it_can_know() {
+        let join = "select * from places p join names n on n.place_id = p.id";
+        let parts = [
+            ("db.system.name", "sqlite"),
+            ("db.operation.name", "select"),
+            ("db.collection.name", "places"),
+        ];
+        let told = [&parts[..], &[("db.query.text", join)]].concat();
+        let told = operation(SpanKind::Client, "x", &told).unwrap();
+        let untold = operation(SpanKind::Client, "x", &parts).unwrap();
+        assert_eq!(told.key, "db sqlite SELECT places names");
+        assert_eq!(told.without_statement, Some(untold.key));
+        assert_eq!(untold.without_statement, None);
+    }
+
+    #[test]
+    fn a_client_span_failed_where_any_generation_says_so() {
+        let check = |name, value, expected| {
+            let attributes = [(name, value)];
+            assert_eq!(
+                failed(SpanKind::Client, &attributes),
+                expected,
+                "{name} {value}"
+            );
+            assert!(!failed(SpanKind::Server, &attributes), "{name}");
+        };
+        check("rpc.grpc.status_code", "5", true);
+        check("rpc.grpc.status_code", "0", false);
+        check("rpc.response.status_code", "NOT_FOUND", true);
+        check("rpc.status_code", "OK", false);
+        check("http.status_code", "404", true);
+        check("http.response.status_code", "302", false);
+        check("error.type", "TimeoutError", true);
+    }
+
+    #[test]
     fn one_key_for_all_generations_of_an_rpc_span() {
         let expected = Some("rpc grpc a.v1.Service/Do");
         let old = [
@@ -345,7 +468,7 @@ mod tests {
             ("http.request.method", "post"),
             ("url.template", "/users/{id}"),
         ];
-        check("POST", &route, Some("http POST /users/{id}"));
+        check("POST", &route, Some("http POST /users/{}"));
         check(
             "GET",
             &[("http.method", "GET"), ("http.url", "https://host")],
@@ -396,15 +519,7 @@ mod tests {
             None,
         );
         for kind in [SpanKind::Internal, SpanKind::Server, SpanKind::Consumer] {
-            let attributes = vec![("db.system".to_owned(), "sqlite".to_owned())];
-            assert_eq!(
-                operation_key(&Span {
-                    kind,
-                    attributes,
-                    ..Span::default()
-                }),
-                None
-            );
+            assert_eq!(operation(kind, "x", &[("db.system", "sqlite")]), None);
         }
         check("fetch", &[], Some("client fetch"));
     }

@@ -16,15 +16,15 @@ pub(super) fn longest<'a>(nodes: &'a [Node<'_>]) -> HashMap<&'a str, u32> {
     }
     let mut longest: HashMap<&str, u32> = HashMap::new();
     for siblings in by_parent.values_mut() {
-        siblings.sort_by_key(|node| (node.span.start_ns, node.span.span_id));
+        siblings.sort_by_key(|node| (node.start_ns, node.span.span_id));
         let mut run = 0;
         let mut last = "";
         for node in siblings {
-            let Some(operation) = &node.operation else {
+            let Some(operation) = node.operation else {
                 continue;
             };
-            run = if operation.key == last { run + 1 } else { 1 };
-            last = &operation.key;
+            run = if node.key == last { run + 1 } else { 1 };
+            last = node.key;
             if operation.database {
                 let known = longest.entry(last).or_default();
                 *known = run.max(*known);

@@ -23,7 +23,7 @@ pub(super) fn summary(statement: &str) -> Option<String> {
         return None;
     }
     let mut words = vec![verb.clone()];
-    let mut expects_table = verb == "UPDATE";
+    let mut expects_table = ["UPDATE", "CALL", "EXEC", "EXECUTE"].contains(&verb.as_str());
     for token in &tokens[verb_at + 1..] {
         let upper = token.to_ascii_uppercase();
         match upper.as_str() {
@@ -163,6 +163,7 @@ mod tests {
             "SELECT names a",
         );
         check("SELECT * FROM (SELECT id FROM places)", "SELECT places");
+        check("CALL tidy_up(1)", "CALL tidy_up");
         check("BEGIN IMMEDIATE", "BEGIN");
     }
 

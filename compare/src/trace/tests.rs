@@ -11,42 +11,38 @@ struct Tree {
 impl Tree {
     fn new() -> Tree {
         let root = Span {
-            kind: SpanKind::Client,
+            label: Arc::new(Label::new(SpanKind::Client, "root", &[])),
             end_ns: 1000,
             ..Span::default()
         };
+        let spans = Vec::new();
         Tree {
-            subtree: Subtree {
-                root,
-                spans: Vec::new(),
-            },
+            subtree: Subtree { root, spans },
             next: 0,
         }
     }
 
     fn span(&mut self, parent: u8, kind: SpanKind, start_ns: u64, end_ns: u64) -> u8 {
+        self.labelled(parent, Label::new(kind, "", &[]), start_ns, end_ns)
+    }
+
+    fn labelled(&mut self, parent: u8, label: Label, start_ns: u64, end_ns: u64) -> u8 {
         self.next += 1;
-        let (span_id, parent_id) = ([self.next; 8], Some([parent; 8]));
-        let span = Span {
-            span_id,
-            parent_id,
-            kind,
+        self.subtree.spans.push(Span {
+            span_id: [self.next; 8],
+            parent_id: Some([parent; 8]),
             start_ns,
             end_ns,
+            label: Arc::new(label),
             ..Span::default()
-        };
-        self.subtree.spans.push(span);
+        });
         self.next
     }
 
     fn sql(&mut self, parent: u8, at: u64, statement: &str) -> u8 {
-        let id = self.span(parent, SpanKind::Client, at, at + 10);
-        let span = self.subtree.spans.last_mut().unwrap();
-        span.attributes = vec![
-            ("db.system".to_owned(), "sqlite".to_owned()),
-            ("db.statement".to_owned(), statement.to_owned()),
-        ];
-        id
+        let attributes = [("db.system", "sqlite"), ("db.statement", statement)];
+        let label = Label::new(SpanKind::Client, "SELECT", &attributes);
+        self.labelled(parent, label, at, at + 10)
     }
 }
 
@@ -70,14 +66,10 @@ fn looks_through_internal_spans_and_newer_conventions() {
     let server = other.span(0, SpanKind::Server, 5, 900);
     let handler = other.span(server, SpanKind::Internal, 6, 890);
     let blocking = other.span(handler, SpanKind::Internal, 7, 800);
-    other.sql(blocking, 20, PLACE);
-    other.sql(handler, 40, VISITS);
-    for span in &mut other.subtree.spans {
-        for (key, _) in &mut span.attributes {
-            *key = key
-                .replace("db.system", "db.system.name")
-                .replace("db.statement", "db.query.text");
-        }
+    for (parent, at, statement) in [(blocking, 20, PLACE), (handler, 40, VISITS)] {
+        let attributes = [("db.system.name", "sqlite"), ("db.query.text", statement)];
+        let label = Label::new(SpanKind::Client, "x", &attributes);
+        other.labelled(parent, label, at, at + 10);
     }
     let diff = diff_pair(&tree(&[PLACE, VISITS]), &other.subtree);
     assert!(!diff.mismatched(), "{diff:?}");
@@ -116,12 +108,12 @@ fn reading_rows_to_count_them_is_named_where_both_arms_export_statements() {
         ]
     );
     let mut untold = rows;
-    let attribute = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    untold.spans[1].attributes = vec![
-        attribute("db.system.name", "sqlite"),
-        attribute("db.operation.name", "SELECT"),
-        attribute("db.collection.name", "visits"),
+    let attributes = [
+        ("db.system.name", "sqlite"),
+        ("db.operation.name", "SELECT"),
+        ("db.collection.name", "visits"),
     ];
+    untold.spans[1].label = Arc::new(Label::new(SpanKind::Client, "x", &attributes));
     assert!(!diff_pair(&tree(&[VISITS]), &untold).mismatched());
     assert!(!diff_pair(&untold, &tree(&[VISITS])).mismatched());
 }
@@ -259,7 +251,52 @@ fn hostile_spans_do_no_harm() {
     }
     let diff = diff_pair(&tree(&[PLACE]), &hostile);
     assert_eq!(diff.operations[0].candidate.count, 2);
-    let subtree = Subtree::collect(&hostile.root, &hostile.spans);
-    assert!(subtree.in_order().len() < 300);
-    assert_eq!(subtree.in_order()[0].0, 0);
+    assert!(hostile.in_order().len() < 300);
+    assert_eq!(hostile.in_order()[0].0, 0);
+}
+
+/// A tree of a call with a call to another service, both with statements.
+fn nested() -> Subtree {
+    let mut tree = Tree::new();
+    let server = tree.span(0, SpanKind::Server, 10, 900);
+    tree.sql(server, 20, PLACE);
+    let label = Label::new(SpanKind::Client, "/a.B/C", &[("rpc.system", "grpc")]);
+    let call = tree.labelled(server, label, 100, 600);
+    let remote = tree.span(call, SpanKind::Server, 150, 550);
+    tree.sql(remote, 200, VISITS);
+    tree.sql(server, 700, INSERT);
+    tree.subtree
+}
+
+proptest::proptest! {
+    /// Neither the order in which spans came, nor how often, nor how far the clocks of the arm and
+    /// of the service behind it are off changes anything that is counted.
+    #[test]
+    fn order_repetition_and_skewed_clocks_change_nothing(
+        picks in proptest::collection::vec(proptest::prelude::any::<proptest::sample::Index>(), 12),
+        arm in -5_000i64..5_000,
+        remote in -5_000i64..5_000,
+    ) {
+        let base = 1_000_000_i64;
+        let mut skewed = nested();
+        for span in &mut skewed.spans {
+            let skew = base + if span.span_id[0] == 4 || span.span_id[0] == 5 { remote } else { arm };
+            span.start_ns = span.start_ns.saturating_add_signed(skew);
+            span.end_ns = span.end_ns.saturating_add_signed(skew);
+        }
+        skewed.root.start_ns += base as u64;
+        skewed.root.end_ns += base as u64;
+        for pick in &picks {
+            let again = pick.get(&skewed.spans).clone();
+            skewed.spans.push(again);
+            let last = skewed.spans.len() - 1;
+            skewed.spans.swap(pick.index(last), last);
+        }
+        let (same, other) = (diff_pair(&nested(), &nested()), diff_pair(&nested(), &skewed));
+        proptest::prop_assert_eq!(&same, &other);
+        proptest::prop_assert!(!other.mismatched());
+        let call = other.operations.iter().find(|of| of.key.starts_with("rpc")).unwrap();
+        proptest::prop_assert_eq!(call.candidate.self_ns, 100);
+        proptest::prop_assert_eq!(call.candidate.critical_ns, 100);
+    }
 }

@@ -4,10 +4,9 @@ use super::subtree::Node;
 
 /// Self time of a node, ns: its duration minus what its children cover of it.
 pub(super) fn self_ns(nodes: &[Node<'_>], index: usize) -> u64 {
-    let span = nodes[index].span;
-    let (start, end) = (span.start_ns, span.end_ns.max(span.start_ns));
+    let (start, end) = (nodes[index].start_ns, nodes[index].end_ns);
     let clip = |child: &usize| {
-        let child = nodes[*child].span;
+        let child = &nodes[*child];
         (
             child.start_ns.clamp(start, end),
             child.end_ns.clamp(start, end),
@@ -34,17 +33,13 @@ pub(super) fn critical_ns(nodes: &[Node<'_>]) -> Vec<u64> {
         return times;
     };
     // (node, from, until): the part of the path that this node answers for.
-    let mut rest = vec![(
-        0,
-        root.span.start_ns,
-        root.span.end_ns.max(root.span.start_ns),
-    )];
+    let mut rest = vec![(0, root.start_ns, root.end_ns)];
     while let Some((index, from, until)) = rest.pop() {
         let mut children: Vec<usize> = nodes[index].children.clone();
-        children.sort_by_key(|child| std::cmp::Reverse(nodes[*child].span.end_ns));
+        children.sort_by_key(|child| std::cmp::Reverse(nodes[*child].end_ns));
         let mut now = until;
         for child in children {
-            let span = nodes[child].span;
+            let span = &nodes[child];
             let (start, end) = (span.start_ns.max(from), span.end_ns.min(until));
             // A child that ran beside one that ended later is not on the path.
             if end > now || start >= end {
@@ -63,7 +58,7 @@ pub(super) fn critical_ns(nodes: &[Node<'_>]) -> Vec<u64> {
 pub(super) fn concurrency(nodes: &[Node<'_>], indices: &[usize]) -> u32 {
     let mut events: Vec<(u64, i32)> = Vec::with_capacity(indices.len() * 2);
     for index in indices {
-        let span = nodes[*index].span;
+        let span = &nodes[*index];
         events.push((span.start_ns, 1));
         // A span of no duration still ran.
         events.push((span.end_ns.max(span.start_ns.saturating_add(1)), -1));

@@ -17,11 +17,8 @@ pub(super) fn in_order<'a>(nodes: &'a [Node<'_>]) -> Vec<&'a str> {
             .is_some_and(|operation| operation.effect == Effect::Write)
     };
     let mut writes: Vec<&Node<'_>> = nodes.iter().filter(write).collect();
-    writes.sort_by_key(|node| (node.span.start_ns, node.span.span_id));
-    writes
-        .iter()
-        .filter_map(|node| Some(node.operation.as_ref()?.key.as_str()))
-        .collect()
+    writes.sort_by_key(|node| (node.start_ns, node.span.span_id));
+    writes.iter().map(|node| node.key).collect()
 }
 
 /// One sentence if the same writes come in another order; missing and extra ones are counted

@@ -67,14 +67,30 @@ const STORE: Metric = (
     "1 if the store does what it is asked",
 );
 const SPANS: Metric = ("cutover_spans_received", "Spans taken in");
-const REJECTED: Metric = ("cutover_spans_rejected", "Spans with ids that are not ids");
+const REJECTED: Metric = ("cutover_spans_rejected", "Spans and points that are none");
 const DROPPED: Metric = (
     "cutover_spans_dropped",
     "Spans dropped before they were paired",
 );
+const HELD: Metric = (
+    "cutover_spans_held",
+    "Spans that wait for their counterparts",
+);
+const HELD_BYTES: Metric = (
+    "cutover_spans_held_bytes",
+    "Bytes at most that waiting spans take",
+);
+const RECEIVING: Metric = (
+    "cutover_exports_receiving_bytes",
+    "Bytes of exports that are being received",
+);
+const REFUSED: Metric = (
+    "cutover_exports_refused",
+    "Exports that were malformed, too large or too slow",
+);
 const TURNED_AWAY: Metric = (
     "cutover_exports_turned_away",
-    "Exports answered with UNAVAILABLE",
+    "Exports that were told to come again",
 );
 const NOTIFIED: Metric = ("cutover_notifications_sent", "Notifications delivered");
 const NOT_NOTIFIED: Metric = ("cutover_notifications_dropped", "Notifications given up");
@@ -86,17 +102,18 @@ const ARM_MEMORY: Metric = (
 
 /// Answers a scrape.
 pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
-    let dropped = shared
-        .dropped_spans
-        .lock()
-        .map(|dropped| *dropped)
-        .unwrap_or_default();
+    let pairing = shared.pairing.lock().map(|state| *state);
+    let pairing = pairing.unwrap_or_default();
+    let dropped = pairing.dropped;
     let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
     let state = Scrape {
         status: shared.status().await,
         received: load(&shared.otlp.spans),
-        rejected: load(&shared.otlp.rejected_spans),
+        rejected: load(&shared.otlp.rejected),
         turned_away: load(&shared.otlp.turned_away),
+        refused: load(&shared.otlp.refused),
+        receiving: shared.otlp.receiving_bytes(),
+        held: pairing.held,
         notified: load(&shared.notifier.counters().sent),
         not_notified: [
             ("queue_full", load(&shared.notifier.counters().queue_full)),
@@ -106,6 +123,8 @@ pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
             ("evicted", dropped.evicted),
             ("over_trace_bound", dropped.over_trace_bound),
             ("unpaired", dropped.unpaired),
+            ("repeated", dropped.repeated),
+            ("late", dropped.late),
         ],
     };
     let mut registry = Registry::default();
@@ -126,9 +145,13 @@ struct Scrape {
     received: u64,
     rejected: u64,
     turned_away: u64,
+    refused: u64,
+    receiving: usize,
+    /// Spans that wait, and bytes.
+    held: (usize, usize),
     notified: u64,
     not_notified: [(&'static str, u64); 2],
-    dropped: [(&'static str, u64); 3],
+    dropped: [(&'static str, u64); 5],
 }
 
 /// One value with its labels.
@@ -185,6 +208,10 @@ impl Collector for Scrape {
         counter(to, SPANS, vec![at(&[], self.received as f64)])?;
         counter(to, REJECTED, vec![at(&[], self.rejected as f64)])?;
         counter(to, TURNED_AWAY, vec![at(&[], self.turned_away as f64)])?;
+        counter(to, REFUSED, vec![at(&[], self.refused as f64)])?;
+        gauge(to, RECEIVING, vec![at(&[], self.receiving as f64)])?;
+        gauge(to, HELD, vec![at(&[], self.held.0 as f64)])?;
+        gauge(to, HELD_BYTES, vec![at(&[], self.held.1 as f64)])?;
         let reasons = |of: &[(&'static str, u64)]| -> Vec<Point> {
             of.iter()
                 .map(|(why, n)| at(&[("reason", why)], *n as f64))

@@ -6,6 +6,8 @@ mod gate;
 mod notify;
 mod operator;
 mod otlp;
+mod otlp_http;
+mod otlp_load;
 mod postgres;
 mod ramp;
 mod reload;

@@ -1,5 +1,8 @@
 //! Spans and metrics in, operation counters out.
 
+use std::sync::LazyLock;
+use std::time::{Duration, UNIX_EPOCH};
+
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client as metrics_client;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -13,7 +16,13 @@ use tonic::codec::CompressionEncoding;
 
 use crate::support::{MANIFEST, METHOD, Plane, Proxy};
 
-fn pair(key: &str, value: &str) -> KeyValue {
+/// After the start of every control plane here: spans from before it are not compared.
+static NOW: LazyLock<u64> = LazyLock::new(|| {
+    let since = UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(60);
+    since.as_nanos() as u64
+});
+
+pub(crate) fn pair(key: &str, value: &str) -> KeyValue {
     let value = Some(AnyValue {
         value: Some(Value::StringValue(value.into())),
     });
@@ -24,15 +33,15 @@ fn pair(key: &str, value: &str) -> KeyValue {
     }
 }
 
-fn span(id: u8, parent: u8, kind: SpanKind, attributes: &[(&str, &str)]) -> otlp::Span {
+pub(crate) fn span(id: u8, parent: u8, kind: SpanKind, attributes: &[(&str, &str)]) -> otlp::Span {
     otlp::Span {
         trace_id: vec![9; 16],
         span_id: vec![id; 8],
         parent_span_id: if parent == 0 { vec![] } else { vec![parent; 8] },
         name: format!("span {id}"),
         kind: kind.into(),
-        start_time_unix_nano: u64::from(id) * 1_000_000,
-        end_time_unix_nano: u64::from(id) * 1_000_000 + 500_000,
+        start_time_unix_nano: *NOW + u64::from(id) * 1_000_000,
+        end_time_unix_nano: *NOW + u64::from(id) * 1_000_000 + 500_000,
         attributes: attributes
             .iter()
             .map(|(key, value)| pair(key, value))
@@ -41,7 +50,7 @@ fn span(id: u8, parent: u8, kind: SpanKind, attributes: &[(&str, &str)]) -> otlp
     }
 }
 
-fn export(arm: Option<&str>, spans: Vec<otlp::Span>) -> ExportTraceServiceRequest {
+pub(crate) fn export(arm: Option<&str>, spans: Vec<otlp::Span>) -> ExportTraceServiceRequest {
     let attributes = arm
         .map(|arm| pair("cutover.arm", arm))
         .into_iter()
@@ -64,7 +73,7 @@ fn export(arm: Option<&str>, spans: Vec<otlp::Span>) -> ExportTraceServiceReques
     }
 }
 
-fn root(id: u8, arm: &str, role: &str) -> otlp::Span {
+pub(crate) fn root(id: u8, arm: &str, role: &str) -> otlp::Span {
     let attributes = [
         ("cutover.arm", arm),
         ("cutover.role", role),
@@ -73,7 +82,7 @@ fn root(id: u8, arm: &str, role: &str) -> otlp::Span {
     span(id, 1, SpanKind::Client, &attributes)
 }
 
-fn database(id: u8, parent: u8) -> otlp::Span {
+pub(crate) fn database(id: u8, parent: u8) -> otlp::Span {
     let attributes = [
         ("db.system.name", "sqlite"),
         ("db.query.text", "SELECT * FROM places WHERE id = ?"),

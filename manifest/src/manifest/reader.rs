@@ -79,6 +79,7 @@ impl Reader<'_> {
                     .store
                     .unwrap_or_else(|| "cutover.db".to_owned()),
                 retention: retention(spec.control.retention),
+                tracing: self.tracing(spec.control.tracing)?,
             },
             legacy: self.arm(&spec.legacy, "spec.legacy.url")?,
             candidate: self.arm(&spec.candidate, "spec.candidate.url")?,
