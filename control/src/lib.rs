@@ -39,4 +39,5 @@ mod words;
 
 pub use control::{Control, ControlOptions, TOKEN_VARIABLE};
 pub use error::StartError;
+pub use otlp::{LeftOut, Way};
 pub use store::OpenError;

@@ -10,6 +10,7 @@ mod labels;
 mod metrics;
 mod resource;
 mod spans;
+mod way;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -32,6 +33,7 @@ use tonic::Code;
 
 use self::labels::Labels;
 use self::spans::Rejected;
+pub use self::way::{LeftOut, Way};
 use self::wire::Malformed;
 use crate::clock::Clock;
 use crate::deploys::Running;
