@@ -30,7 +30,7 @@ demo: build $(DATABASE) ## Move the gazetteer from Python to Rust, and print the
 test: test-rust test-python ## Run every test
 
 test-rust: build $(DATABASE)
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked --no-fail-fast
 	cd wire/fuzz && $(CARGO) test --no-default-features --locked --target-dir ../../target/fuzz
 
 test-python: build $(DATABASE)

@@ -118,7 +118,7 @@ spec:
             ("{ quiet: 31s }", "quiet must not be longer"),
             ("{ longest: 11m }", "10m"),
             ("{ maxSpans: 0 }", "at least 1"),
-            ("{ memory: much }", "a size such as"),
+            ("{ memory: much }", "is not a size"),
             ("{ patience: 1s }", "patience"),
         ] {
             let error = parse(tracing).unwrap_err().to_string();
