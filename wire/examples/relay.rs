@@ -20,7 +20,7 @@ use cutover_wire::{
     CommandError, Connection, ConnectionError, End, ErrorCode, Event, FieldRef, HeaderList, Limits,
     Role, StreamKey,
 };
-use tokio::io::Interest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
@@ -86,12 +86,13 @@ async fn serve(listen: &str, upstream: Option<SocketAddr>) -> io::Result<()> {
         }
     }
     loop {
-        let (socket, _) = listener.accept().await?;
+        let (mut socket, _) = listener.accept().await?;
         let link = relay.borrow_mut().add(Connection::server(limits()));
         let relay = Rc::clone(&relay);
         tokio::task::spawn_local(async move {
             drive(&relay, link, &socket).await;
             relay.borrow_mut().lose(link, None);
+            linger(&mut socket).await;
         });
     }
 }
@@ -149,6 +150,16 @@ async fn drive(relay: &RefCell<Relay>, link: usize, socket: &TcpStream) {
             },
             () = wake.notified() => {}
         }
+    }
+}
+
+/// Says that nothing more comes, and reads what is still under way: a socket that is closed with
+/// bytes unread resets the connection, and the last words may be lost with it. Without a clock, so
+/// it is for the client to close its end.
+async fn linger(socket: &mut TcpStream) {
+    let mut rest = [0; 1024];
+    if socket.shutdown().await.is_ok() {
+        while matches!(socket.read(&mut rest).await, Ok(count) if count > 0) {}
     }
 }
 

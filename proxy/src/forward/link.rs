@@ -7,11 +7,11 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cutover_manifest::Arm;
 use cutover_wire::{Connection, StreamKey};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
@@ -23,6 +23,8 @@ const MOST_SLICES: usize = 64;
 /// Turns of one connection before others have theirs.
 const MOST_TURNS: usize = 8;
 const NO_CALL: u32 = u32::MAX;
+/// How long a peer may take to close its end after we have closed ours.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// One connection of a core.
 pub(super) struct Link {
@@ -139,6 +141,16 @@ impl CallsBySlot {
 pub(super) async fn drive(core: &Rc<RefCell<Core>>, id: usize, socket: &mut TcpStream) {
     poll_fn(|cx| poll(&mut core.borrow_mut(), id, socket, cx)).await;
     core.borrow_mut().lose(id);
+    let _ = tokio::time::timeout(LINGER, linger(socket)).await;
+}
+
+/// Says that nothing more comes, and reads what is still under way: a socket that is closed with
+/// bytes unread resets the connection, and our last words may be lost with it.
+async fn linger(socket: &mut TcpStream) {
+    let mut rest = [0; 4 << 10];
+    if socket.shutdown().await.is_ok() {
+        while matches!(socket.read(&mut rest).await, Ok(count) if count > 0) {}
+    }
 }
 
 fn poll(core: &mut Core, id: usize, socket: &mut TcpStream, cx: &mut Context<'_>) -> Poll<()> {
