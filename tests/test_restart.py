@@ -105,6 +105,7 @@ def _meddle(plane: ControlPlane, seen: Seen, chance: random.Random, seconds: flo
     ]
     for thread in threads:
         thread.start()
+    # Nothing is waited for: the kill comes at a random moment, whatever is going on.
     time.sleep(seconds)
     plane.kill()
     over.set()

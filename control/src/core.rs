@@ -1,5 +1,6 @@
 //! The state of everything, in memory, behind one lock that is never held while something waits.
 //! Methods here change the state and say what they decided; [`crate::shared`] saves and publishes.
+//! One file for the state itself, because all its parts change under that one lock.
 
 mod moves;
 mod ticking;

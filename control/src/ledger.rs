@@ -1,6 +1,7 @@
 //! Who has counted what: one entry for each proxy instance, its newest report kept whole. Reports
 //! are cumulative, so the newest wins and the sum over instances is the truth; an instance that has
 //! long gone is folded into the retired ones once, and what it says after that is not counted.
+//! One file, because every way in and out has to keep that each report counts exactly once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

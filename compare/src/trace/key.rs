@@ -1,5 +1,6 @@
 //! The key of an operation: the same words for the same outbound call, whatever language and
-//! generation of the semantic conventions its span was written in.
+//! generation of the semantic conventions its span was written in. One file, a third of it tests,
+//! because all generations have to meet in the same words.
 
 use super::{SpanKind, sql};
 
