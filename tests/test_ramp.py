@@ -165,13 +165,21 @@ def test_a_broken_candidate_never_answers_a_client(start: Start) -> None:
     def judged() -> bool:
         now = stage.ramp()
         assert now.weight_bp == 0
-        return now.verdict.kind == pb.VERDICT_KIND_ROLLBACK or now.phase == pb.PHASE_DEGRADED
+        # Nobody was hurt, so it is held, and not latched.
+        assert now.phase == pb.PHASE_PROGRESSING
+        return now.reason != ""
 
     wait_until(judged, timeout=60)
     wait_until(lambda: sum(m.pairs.compared for m in stage.status().methods) >= 500, timeout=60)
     assert stage.ramp().weight_bp == 0
     answered = stage.up.metrics().sum("cutover_calls_total", arm="candidate", role="primary")
     assert answered == 0
+    with stage.up.operator() as operator:
+        (held,) = (decision for decision in operator.decisions() if decision.who == "ramp")
+    assert (held.action, held.from_bp, held.to_bp) == ("hold", 0, 0)
+    explained = run_cutover("explain", str(held.id), "--operator", stage.up.operator_address)
+    assert explained.returncode == 0, explained.stdout + explained.stderr
+    assert "judged again from these counters: all" in explained.stdout
     wait_until(lambda: "operation" in {f.subject for f in _findings(stage)}, timeout=60)
     named = {(finding.subject, finding.method.rpartition("/")[2]) for finding in _findings(stage)}
     assert ("field", "SearchPlaces") in named

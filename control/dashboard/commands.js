@@ -28,6 +28,14 @@ export function nextStep(ramp, more, methods) {
       commands: [resume, abort],
     };
   }
+  if (ramp.reason !== "") {
+    return {
+      sentence:
+        "Nothing is at risk: the legacy answers these calls. Mend the candidate and deploy it; a " +
+        "new service.version begins the evidence anew, and so does a resume.",
+      commands: ["cutover report", resume],
+    };
+  }
   if (ramp.verdict.kind === "rollback") {
     return {
       sentence: "The evidence says the candidate is worse. Unless you know better, go back now.",

@@ -134,6 +134,9 @@ impl Core {
         core.take_ramps(saved, at);
         if !same {
             for run in core.ramps.values_mut() {
+                if let Some(ramp) = &core.manifest.ramp {
+                    run.state.release(ramp);
+                }
                 run.state.windows = 1;
             }
         }
@@ -336,6 +339,10 @@ impl Core {
                 let from = run.state.weight(&old.steps);
                 run.state.refit(from, &new);
                 let to = run.state.weight(&new.steps);
+                if old.gates != new.gates {
+                    // By these gates it has not been judged yet.
+                    run.state.release(&new);
+                }
                 if from != to {
                     moved.push((scope.clone(), (from.bp().into(), to.bp().into())));
                 }
@@ -371,6 +378,9 @@ impl Core {
         self.rates.restart();
         let totals = self.ledger.totals();
         for run in self.ramps.values_mut() {
+            if let Some(ramp) = &self.manifest.ramp {
+                run.state.release(ramp);
+            }
             run.state.windows = 1;
             run.epoch = self.epoch;
             run.open_window(totals.clone(), at.now);

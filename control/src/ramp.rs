@@ -12,7 +12,7 @@ use crate::store::RampRow;
 /// Where a ramp stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Waiting for evidence or for a hold to pass.
+    /// Waiting for evidence or for a hold to pass; see [`RampState::is_held`].
     Progressing,
     /// Stopped by an operator; a bad sign still rolls it back.
     Paused,
@@ -66,7 +66,7 @@ pub(crate) struct RampState {
     pub(crate) held: Duration,
     /// Windows of evidence opened in this epoch.
     pub(crate) windows: u64,
-    /// Why it is paused or degraded.
+    /// Why it is paused, degraded or held.
     pub(crate) reason: String,
 }
 
@@ -97,6 +97,21 @@ impl RampState {
         self.current(steps).map_or(Duration::ZERO, |step| step.hold)
     }
 
+    /// Whether evidence spoke against the candidate while no client could be hurt: at weight 0
+    /// there is nothing to roll back, so the ramp stays without being latched. It goes on by itself
+    /// when the evidence has begun anew and is good, or by an operator's move.
+    pub(crate) fn is_held(&self) -> bool {
+        self.phase == Phase::Progressing && !self.reason.is_empty()
+    }
+
+    /// Ends a hold of that kind: what was judged says nothing about what comes.
+    pub(crate) fn release(&mut self, ramp: &Ramp) {
+        if self.is_held() {
+            self.reason.clear();
+            self.phase = self.moving(ramp);
+        }
+    }
+
     /// Applies a verdict. `held_back` says why it may not advance now, whatever the evidence.
     pub(crate) fn tick(
         &mut self,
@@ -108,9 +123,14 @@ impl RampState {
     ) -> Option<Transition> {
         match (self.phase, verdict) {
             (Phase::Degraded, _) | (_, VerdictKind::Wait) => None,
-            (_, VerdictKind::Rollback) => Some(self.fail(ramp, reason, unix_ms)),
+            (_, VerdictKind::Rollback) if self.weight(&ramp.steps) > Weight::ZERO => {
+                Some(self.fail(ramp, reason, unix_ms))
+            }
+            // A paused one stays anyway; its reason is the operator's.
+            (Phase::Paused, VerdictKind::Rollback) => None,
+            (_, VerdictKind::Rollback) => (!self.is_held()).then(|| self.stay(reason)),
             (Phase::Progressing, VerdictKind::Advance)
-                if !held_back && self.held >= self.hold(&ramp.steps) =>
+                if !held_back && !self.is_held() && self.held >= self.hold(&ramp.steps) =>
             {
                 let next = self.step.map_or(0, |step| step + 1);
                 Some(self.enter(ramp, next, "advance", reason.to_owned(), unix_ms))
@@ -151,7 +171,7 @@ impl RampState {
                 self.reason.clear();
                 Ok(standing("resume"))
             }
-            (Move::Resume, Phase::Degraded) => {
+            (Move::Resume, phase) if phase == Phase::Degraded || self.is_held() => {
                 // After a rollback the step is none, so this begins at weight 0; after
                 // `onFailure: hold` the weight stays where it was held.
                 self.phase = self.moving(ramp);
@@ -163,7 +183,7 @@ impl RampState {
                     ..standing("resume")
                 })
             }
-            (Move::Resume, _) => Err(Refused("it is neither paused nor degraded")),
+            (Move::Resume, _) => Err(Refused("it is neither paused, degraded nor held")),
             (Move::Promote | Move::PromoteFull, Phase::Degraded) => Err(Refused(
                 "it is degraded: resume it first, which begins anew at weight 0",
             )),
@@ -196,7 +216,7 @@ impl RampState {
             None => None,
             Some(_) => ramp.steps.iter().rposition(|step| step.weight <= weight),
         };
-        if matches!(self.phase, Phase::Progressing | Phase::Healthy) {
+        if matches!(self.phase, Phase::Progressing | Phase::Healthy) && !self.is_held() {
             self.phase = self.moving(ramp);
         }
     }
@@ -281,6 +301,21 @@ impl RampState {
             from,
             to: self.weight(&ramp.steps),
             why,
+            evidence: Evidence::Keep,
+        }
+    }
+
+    /// Holds it at weight 0. The weight is as before, so the step was not entered anew, but a new
+    /// window opens.
+    fn stay(&mut self, reason: &str) -> Transition {
+        self.phase = Phase::Progressing;
+        self.reason = reason.to_owned();
+        self.windows = self.windows.saturating_add(1);
+        Transition {
+            action: "hold",
+            from: Weight::ZERO,
+            to: Weight::ZERO,
+            why: reason.to_owned(),
             evidence: Evidence::Keep,
         }
     }

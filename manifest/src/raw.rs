@@ -90,6 +90,7 @@ pub(crate) struct RawNotify {
 pub(crate) enum RawEvent {
     Advance,
     Rollback,
+    Hold,
     Pause,
     Resume,
     Promote,

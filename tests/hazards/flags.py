@@ -31,7 +31,7 @@ def flags(report: pb.GetReportResponse) -> list[Flag]:
     ]
     judged = [(ramp.scope, ramp.verdict) for ramp in report.status.ramps]
     for decision in report.decisions:
-        if decision.who == "ramp" and decision.action == "rollback":
+        if decision.who == "ramp" and decision.action in ("rollback", "hold"):
             judged.append((decision.scope, decision.verdict))
     against = (flag for scope, verdict in judged for flag in _against(scope, verdict.gates))
     return [*said, *dict.fromkeys(against)]

@@ -99,8 +99,15 @@ function headline(state, phase) {
     case "healthy":
       return `At the last step: ${names}${more}. ${answered(state)}`;
     default:
-      return `Moving up: ${of}. ${answered(state)}`;
+      return reason === ""
+        ? `Moving up: ${of}. ${answered(state)}`
+        : `Held at weight 0: ${heldNames(inPhase)}. The evidence speaks against the candidate.`;
   }
+}
+
+function heldNames(ramps) {
+  const held = ramps.filter((ramp) => ramp.reason !== "").map((ramp) => methodName(ramp.scope));
+  return held.slice(0, 3).join(", ") + (held.length > 3 ? ` and ${held.length - 3} more` : "");
 }
 
 function alone(state, ramp) {
@@ -116,6 +123,7 @@ function alone(state, ramp) {
     case "healthy":
       return `At the last step: ${at}.`;
     default:
+      if (ramp.reason !== "") return `Held: ${at}. The evidence speaks against the candidate.`;
       return ramp.verdict.kind === "advance"
         ? `Moving up: ${at}, ${step}; every gate is passed.`
         : `Moving up: ${at}, ${step}; waiting for evidence.`;

@@ -33,6 +33,7 @@ export const GATES = {
 export const ACTIONS = {
   advance: { word: "Advanced", icon: "advance", tone: "good" },
   rollback: { word: "Rolled back", icon: "back", tone: "bad" },
+  hold: { word: "Held at 0", icon: "pause", tone: "warn" },
   pause: { word: "Paused", icon: "pause", tone: "warn" },
   resume: { word: "Resumed", icon: "advance", tone: "info" },
   promote: { word: "Promoted", icon: "advance", tone: "info" },

@@ -157,7 +157,8 @@ impl Core {
 }
 
 impl Run {
-    /// Adds the gates that are no tests: the hold, an operator's override, and the store.
+    /// Adds the gates that are no tests: the hold, an operator's override, what was judged before,
+    /// and the store.
     fn show_what_holds_it_back(
         &mut self,
         ramp: &cutover_manifest::Ramp,
@@ -165,6 +166,7 @@ impl Run {
         standing: &Standing,
     ) {
         let (held, hold) = (self.state.held, self.state.hold(&ramp.steps));
+        let is_held = self.state.is_held();
         let mut gate = |passed: bool, reason: String| {
             let kind = if passed {
                 wire::VerdictKind::Advance
@@ -192,6 +194,11 @@ impl Run {
         }
         if overridden {
             let reason = "an operator's override is in force: the ramp stays until it is reset";
+            gate(false, reason.to_owned());
+        }
+        if is_held {
+            let reason = "the evidence spoke against the candidate at weight 0: \
+                          a deploy or `cutover resume` begins it anew";
             gate(false, reason.to_owned());
         }
         if let Standing::Careful(why) = standing {

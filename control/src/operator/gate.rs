@@ -134,9 +134,13 @@ fn together(ramps: &[&wire::RampStatus]) -> Gate {
     }
 }
 
-/// What a ramp says: who paused it wants it to wait, and one that was rolled back stays so.
+/// What a ramp says: who paused it wants it to wait, and one that was rolled back, or is held for
+/// the same evidence at weight 0, stays so.
 fn answer(ramp: &wire::RampStatus) -> VerdictKind {
     let kind = ramp.verdict.as_ref().map(wire::Verdict::kind);
+    if ramp.phase() == wire::Phase::Progressing && !ramp.reason.is_empty() {
+        return VerdictKind::Rollback;
+    }
     match (ramp.phase(), kind) {
         (wire::Phase::Degraded, _) | (_, Some(wire::VerdictKind::Rollback)) => {
             VerdictKind::Rollback
@@ -201,6 +205,11 @@ mod tests {
         check(&[ramp(Healthy, Advance, 10_000)], "advance", true);
         check(&[ramp(Healthy, Rollback, 10_000)], "rollback", false);
         check(&[ramp(Degraded, Advance, 0)], "rollback", false);
+        let held = wire::RampStatus {
+            reason: "bad answers".into(),
+            ..ramp(Progressing, Wait, 0)
+        };
+        check(&[held], "rollback", false);
         let (good, bad) = (ramp(Healthy, Advance, 10_000), ramp(Degraded, Wait, 0));
         check(&[good.clone(), bad], "rollback", false);
         check(&[good, ramp(Progressing, Wait, 5_000)], "wait", false);

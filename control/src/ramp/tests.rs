@@ -59,6 +59,8 @@ fn holds_a_step_for_its_time_but_rolls_back_at_once() {
 fn is_held_back_only_from_advancing() {
     let ramp = plan(OnFailure::Rollback);
     let mut state = RampState::new(0, "");
+    state.apply(&ramp, Move::Promote, "", 0).unwrap();
+    state.held = Duration::from_secs(99);
     assert_eq!(state.tick(&ramp, VerdictKind::Advance, "", true, 0), None);
     assert!(
         state
@@ -94,6 +96,79 @@ fn a_rollback_is_latched_until_a_person_resumes_it_with_fresh_evidence() {
         (state.phase, state.reason.as_str()),
         (Phase::Progressing, "")
     );
+}
+
+#[test]
+fn at_weight_0_bad_evidence_holds_the_ramp_without_a_latch_until_it_begins_anew() {
+    for on_failure in [OnFailure::Rollback, OnFailure::Hold] {
+        let ramp = plan(on_failure);
+        let mut state = RampState::new(0, "");
+        let hold = tick(&mut state, &ramp, VerdictKind::Rollback).unwrap();
+        assert_eq!(
+            (hold.action, hold.from, hold.to, hold.why.as_str()),
+            ("hold", Weight::ZERO, Weight::ZERO, "because")
+        );
+        assert!(state.is_held());
+        assert_eq!((state.phase, state.windows), (Phase::Progressing, 2));
+        for verdict in [
+            VerdictKind::Rollback,
+            VerdictKind::Advance,
+            VerdictKind::Wait,
+        ] {
+            assert_eq!(
+                tick(&mut state, &ramp, verdict),
+                None,
+                "said once, and held"
+            );
+        }
+        assert_eq!(
+            RampState::from_row(&state.row("*", &ramp.steps), &ramp),
+            state,
+            "after a restart too"
+        );
+        state.release(&ramp);
+        assert!(!state.is_held());
+        let advance = tick(&mut state, &ramp, VerdictKind::Advance).unwrap();
+        assert_eq!((advance.action, advance.to.percent()), ("advance", 1.0));
+    }
+}
+
+#[test]
+fn a_person_may_resume_or_promote_what_is_held_at_weight_0() {
+    let ramp = plan(OnFailure::Rollback);
+    let mut held = RampState::new(0, "");
+    tick(&mut held, &ramp, VerdictKind::Rollback).unwrap();
+    let mut resumed = held.clone();
+    let transition = resumed.apply(&ramp, Move::Resume, "fixed", 0).unwrap();
+    assert_eq!(transition.evidence, Evidence::Restart);
+    assert!(!resumed.is_held());
+    let mut promoted = held.clone();
+    let transition = promoted.apply(&ramp, Move::Promote, "known", 0).unwrap();
+    assert_eq!(transition.to.percent(), 1.0);
+    assert!(!promoted.is_held());
+    let mut paused = held;
+    paused.apply(&ramp, Move::Pause, "lunch", 0).unwrap();
+    assert_eq!(tick(&mut paused, &ramp, VerdictKind::Rollback), None);
+    assert_eq!(
+        (paused.phase, paused.reason.as_str()),
+        (Phase::Paused, "lunch")
+    );
+}
+
+#[test]
+fn a_last_step_of_weight_0_is_held_and_released_too() {
+    let mut ramp = plan(OnFailure::Rollback);
+    ramp.steps.truncate(1);
+    ramp.steps[0].weight = Weight::ZERO;
+    let mut state = RampState::new(0, "");
+    tick(&mut state, &ramp, VerdictKind::Advance).unwrap();
+    assert_eq!(state.phase, Phase::Healthy);
+    tick(&mut state, &ramp, VerdictKind::Rollback).unwrap();
+    assert!(state.is_held());
+    state.refit(Weight::ZERO, &ramp);
+    assert!(state.is_held());
+    state.release(&ramp);
+    assert_eq!(state.phase, Phase::Healthy);
 }
 
 #[test]

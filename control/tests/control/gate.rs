@@ -52,7 +52,7 @@ async fn the_gate_waits_opens_and_tells_to_roll_back() {
     let rollback = gate(&plane, &one).await;
     assert_eq!(
         (&rollback["verdict"], &rollback["phase"]),
-        (&"rollback".into(), &"degraded".into())
+        (&"rollback".into(), &"progressing".into())
     );
     assert_eq!(codes(&plane, "/gate/flagger").await, ["409", "409"]);
     assert_eq!(

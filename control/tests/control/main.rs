@@ -3,6 +3,7 @@
 
 mod decisions;
 mod gate;
+mod held;
 mod notify;
 mod operator;
 mod otlp;

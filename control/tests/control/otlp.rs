@@ -245,7 +245,7 @@ async fn metrics_of_an_arm_become_its_process_status() {
 }
 
 /// An export of one span by a process of the candidate.
-fn by(version: Option<&str>, instance: &str) -> ExportTraceServiceRequest {
+pub(crate) fn by(version: Option<&str>, instance: &str) -> ExportTraceServiceRequest {
     let mut request = export(Some("candidate"), vec![database(2, 1)]);
     let resource = request.resource_spans[0].resource.as_mut().unwrap();
     resource.attributes.push(pair("service.name", "gazetteer"));

@@ -6,7 +6,7 @@ use wire::sync_request::Kind;
 
 use crate::support::{MANIFEST, METHOD, Plane, Proxy};
 
-fn phase(status: &wire::Status) -> wire::Phase {
+pub(crate) fn phase(status: &wire::Status) -> wire::Phase {
     status
         .ramps
         .iter()
@@ -16,7 +16,7 @@ fn phase(status: &wire::Status) -> wire::Phase {
 }
 
 /// Good evidence at each weight, until the last step.
-async fn climb(proxy: &mut Proxy) {
+pub(crate) async fn climb(proxy: &mut Proxy) {
     for (weight_bp, next_bp) in [(0, 100), (100, 5_000), (5_000, 10_000)] {
         assert_eq!(proxy.weight_bp(), weight_bp);
         proxy.count(weight_bp, 1_000_000, 0).await;

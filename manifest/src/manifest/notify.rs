@@ -37,6 +37,8 @@ pub enum Event {
     Advance,
     /// The evidence spoke against the candidate.
     Rollback,
+    /// It did so at weight 0, where there is nothing to roll back.
+    Hold,
     /// An operator stopped a ramp.
     Pause,
     /// An operator let a ramp go on.
@@ -59,9 +61,10 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 11] = [
+    pub const ALL: [Event; 12] = [
         Event::Advance,
         Event::Rollback,
+        Event::Hold,
         Event::Pause,
         Event::Resume,
         Event::Promote,
@@ -79,6 +82,7 @@ impl Event {
         match self {
             Event::Advance => "advance",
             Event::Rollback => "rollback",
+            Event::Hold => "hold",
             Event::Pause => "pause",
             Event::Resume => "resume",
             Event::Promote => "promote",
@@ -151,6 +155,7 @@ impl From<RawEvent> for Event {
         match raw {
             RawEvent::Advance => Event::Advance,
             RawEvent::Rollback => Event::Rollback,
+            RawEvent::Hold => Event::Hold,
             RawEvent::Pause => Event::Pause,
             RawEvent::Resume => Event::Resume,
             RawEvent::Promote => Event::Promote,

@@ -234,7 +234,9 @@ class RampStatus(_message.Message):
     hold_ms: _builtins.int
     """The hold of this step, ms."""
     reason: _builtins.str
-    """Why it is paused or degraded."""
+    """Why it is paused or degraded, or, while it progresses, why it is held at weight 0: there
+    evidence against the candidate stops a ramp without latching it.
+    """
     @_builtins.property
     def verdict(self) -> Global___Verdict:
         """What the evidence says now."""
@@ -1289,7 +1291,7 @@ class Decision(_message.Message):
     scope: _builtins.str
     """"/package.Service/Method", or "*" for all."""
     action: _builtins.str
-    """"advance", "rollback", "pause", "resume", "promote", "abort", "override", "reset",
+    """"advance", "rollback", "hold", "pause", "resume", "promote", "abort", "override", "reset",
     "manifest", "deploy", "quarantine".
     """
     from_bp: _builtins.int
