@@ -16,7 +16,7 @@ export GAZETTEER_DATABASE  := $(CURDIR)/$(DATABASE)
 export PROPTEST_RNG_SEED   ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python check bench bench-peers hazards simulate conformance fuzz build \
+.PHONY: help demo test test-rust test-python check bench bench-peers curves hazards simulate conformance fuzz build \
         venv database stubs fmt clean
 
 help: ## Show this list
@@ -54,6 +54,9 @@ bench: build $(DATABASE) ## Measure both arms side by side, then the proxy
 bench-peers: build ## Measure the proxy beside HAProxy, nginx and Envoy (ARGS=--quick)
 	$(CARGO) build --release --workspace --example relay --locked
 	$(VENV)/bin/python bench/peers $(ARGS)
+
+curves: override ARGS += --only curves
+curves: bench-peers ## Show that a call costs the same whatever the rules, keys, methods and connections
 
 hazards: build $(DATABASE) ## Show after how many calls each porting hazard is caught
 	$(VENV)/bin/python tests/hazards/run.py

@@ -48,19 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rounds = options.rounds or (2 if options.quick else 5)
     plan = Plan(options.only, options.peers, rounds, options.quick)
     try:
-        tools.install(say)
+        tools.install(plan.started(), say)
         with tempfile.TemporaryDirectory(prefix="cutover-peers-") as scratch:
             seen = Run(plan, Path(scratch), say).measure()
-        text = report.markdown(seen)
+        texts = report.sections(seen)
         if options.write:
-            report.write(options.write, text)
+            report.write(options.write, texts)
     except (tools.Missing, OSError, ValueError) as error:
         print(f"bench/peers: {error}", file=sys.stderr)
         return 1
     if options.output == "json":
         print(json.dumps(report.as_json(seen), indent=2))
     else:
-        print(text, end="")
+        print("\n".join(texts.values()), end="")
     return 1 if seen.failures else 0
 
 

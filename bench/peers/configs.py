@@ -15,7 +15,10 @@ from harness.manifest import write
 STREAMS = 1000
 """Streams that a connection may have at once, for every peer."""
 SERVICE = "bench.v1.Echo"
-METHODS = 50
+RULES = 50
+"""Rules of ours, unless a curve over their number is drawn."""
+MOST_METHODS = 1_000
+"""That descriptors name."""
 HELD_S = 600
 """No peer may end a call before this: streams are held open for long."""
 
@@ -30,17 +33,10 @@ def path(index: int) -> str:
 
 def cutover(scratch: Path, backend: str, rules: int) -> Path:
     """Our manifest: so many rules, each with a weight of 50, and a sticky key."""
-    made = [
-        rule(SERVICE, f"Method{index:02}", weight=50)
-        if index < METHODS
-        else rule(f"bench.v1.Other{index:03}", "Method", weight=50)
-        for index in range(rules)
-    ]
-    # With few rules, the methods without one of their own share this one.
-    if rules < METHODS:
-        made[-1] = rule(weight=50)
+    # Methods without a rule of their own share the last one.
+    own = [rule(SERVICE, f"Method{index:02}", weight=50) for index in range(rules - 1)]
     url = f"http://{backend}"
-    content = manifest(url, url, rules=made, descriptors=_descriptors(scratch))
+    content = manifest(url, url, rules=[*own, rule(weight=50)], descriptors=_descriptors(scratch))
     return write(scratch / f"cutover-{rules}.yaml", content)
 
 
@@ -50,20 +46,15 @@ def _descriptors(scratch: Path) -> Path:
         name="bench.proto", package="bench.v1", syntax="proto3"
     )
     file.message_type.add(name="Message")
-    others = [f"Other{index:03}" for index in range(METHODS, 200)]
-    for service in ("Echo", *others):
-        made = file.service.add(name=service)
-        names = (
-            [f"Method{index:02}" for index in range(METHODS)] if service == "Echo" else ["Method"]
+    echo = file.service.add(name=SERVICE.rpartition(".")[2])
+    for index in range(MOST_METHODS):
+        echo.method.add(
+            name=f"Method{index:02}",
+            input_type=".bench.v1.Message",
+            output_type=".bench.v1.Message",
+            client_streaming=True,
+            server_streaming=True,
         )
-        for name in names:
-            made.method.add(
-                name=name,
-                input_type=".bench.v1.Message",
-                output_type=".bench.v1.Message",
-                client_streaming=True,
-                server_streaming=True,
-            )
     target = scratch / "bench.binpb"
     target.write_bytes(descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString())
     return target

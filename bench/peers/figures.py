@@ -40,6 +40,10 @@ class Plan:
     rounds: int = 5
     quick: bool = False
 
+    def started(self) -> Sequence[str]:
+        """The peers that are needed: curves are only of our own."""
+        return (OURS,) if set(self.kinds) == {"curves"} else self.peers
+
     def shape(self, name: str) -> load.Shape:
         """A shape, short if it is to be quick."""
         shape = load.SHAPES[name]
@@ -97,8 +101,8 @@ class Run:
                         self.say(f"{peer.name}: {found:,.0f} instructions a call")
             if "curves" in self.plan.kinds:
                 with self._kept("curves"):
-                    self.say("how our instructions grow")
-                    self.seen.curves = instructions.curves(how, quick=self.plan.quick)
+                    quick = self.plan.quick
+                    self.seen.curves = instructions.curves(how, quick=quick, say=self.say)
         return self.seen
 
     def _peers(self) -> Iterator[tuple[str, Peer]]:

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import load
-from configs import METHODS, path
+from configs import path
 from harness import Load, Process, binary, run_load
 from peers import OURS, PEERS, Running, Start, check
 from tools import program
 
 SHORT, LONG = 1_000, 5_000
+_SEEN_BEFORE = 40
 _ENDS_S = 300.0
 _SUMMARY = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 
@@ -35,9 +36,13 @@ class Calls:
 
 
 def per_call(name: str, how: Start, calls: Calls) -> float:
-    """Instructions of one call through a peer."""
-    first, second = (_run(name, how, calls, count) for count in (SHORT, LONG))
-    return (second - first) / (LONG - SHORT)
+    """Instructions of one call through a peer, once all that it keeps is there."""
+    # Each key is seen once by then, each method as often as its histogram needs to be as wide as it
+    # gets.
+    short = max(SHORT, calls.distinct_keys, calls.methods * _SEEN_BEFORE)
+    more = max(LONG - SHORT, short)
+    first, second = (_run(name, how, calls, count) for count in (short, short + more))
+    return (second - first) / more
 
 
 def _run(name: str, how: Start, calls: Calls, count: int) -> int:
@@ -106,27 +111,24 @@ def start_holding(
     return Process("hold", command, logs=scratch)
 
 
-def curves(how: Start, *, quick: bool) -> dict[str, dict[int, float]]:
+def curves(how: Start, *, quick: bool, say: Callable[[str], None]) -> dict[str, dict[int, float]]:
     """Our own instructions per call, as what a proxy keeps grows."""
-
-    def with_rules(count: int) -> float:
-        return per_call(OURS, replace(how, rules=count), Calls())
-
-    def with_keys(count: int) -> float:
-        return per_call(OURS, how, Calls(distinct_keys=count))
-
-    def with_methods(count: int) -> float:
-        return per_call(OURS, how, Calls(methods=count))
-
-    def with_connections(count: int) -> float:
-        return per_call(OURS, how, Calls(open_connections=count))
-
-    plans = {
-        "rules": (with_rules, (1, 10, 50, 200)),
-        "sticky keys": (with_keys, (1, 10_000)),
-        "methods": (with_methods, (1, METHODS)),
-        "other open connections": (with_connections, (0, 100, 1_000)),
+    plans: dict[str, tuple[Callable[[int], tuple[Start, Calls]], Sequence[int]]] = {
+        "rules": (lambda count: (replace(how, rules=count), Calls()), (1, 10, 50, 200, 1_000)),
+        "methods": (lambda count: (how, Calls(methods=count)), (1, 2, 5, 10, 50, 200, 1_000)),
+        "sticky keys": (
+            lambda count: (how, Calls(distinct_keys=count)),
+            (1, 2, 10, 50, 100, 1_000, 10_000),
+        ),
+        "other open connections": (
+            lambda count: (how, Calls(open_connections=count)),
+            (0, 1, 10, 100, 1_000),
+        ),
     }
-    if quick:
-        plans = {name: (what, (counts[0], counts[-1])) for name, (what, counts) in plans.items()}
-    return {name: {n: what(n) for n in counts} for name, (what, counts) in plans.items()}
+    drawn: dict[str, dict[int, float]] = {}
+    for name, (plan, counts) in plans.items():
+        chosen = (counts[0], counts[-1]) if quick else counts
+        drawn[name] = {count: per_call(OURS, *plan(count)) for count in chosen}
+        points = ", ".join(f"{count:,}: {found:,.0f}" for count, found in drawn[name].items())
+        say(f"{name}: {points}")
+    return drawn

@@ -57,7 +57,7 @@ class Start:
     backend: str
     under: Sequence[str] = ()
     """What it runs under: valgrind, or nothing."""
-    rules: int = configs.METHODS
+    rules: int = configs.RULES
 
 
 @dataclass(frozen=True)

