@@ -168,16 +168,15 @@ async fn a_mirrored_call_reaches_the_other_arm_and_is_compared() {
     let until = Instant::now() + Duration::from_secs(10);
     let shadow =
         format!("cutover_calls_total{label},arm=\"candidate\",role=\"shadow\",code=\"OK\"}}");
-    while !get(proxy.admin_address(), "/metrics")
-        .await
-        .contains(&shadow)
-    {
-        client.check(ask("same")).await.unwrap();
-        assert!(Instant::now() < until, "the shadow's handler never ran");
-    }
     let noise = format!("cutover_calls_total{label},arm=\"legacy\",role=\"noise\",code=\"OK\"}}");
-    let text = get(proxy.admin_address(), "/metrics").await;
-    assert!(text.contains(&noise), "{text}");
+    let text = loop {
+        let text = get(proxy.admin_address(), "/metrics").await;
+        if text.contains(&shadow) && text.contains(&noise) {
+            break text;
+        }
+        client.check(ask("same")).await.unwrap();
+        assert!(Instant::now() < until, "{text}");
+    };
     assert!(
         text.contains(&format!("cutover_pairs_mismatched_total{label}}} 0")),
         "{text}"

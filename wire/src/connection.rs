@@ -6,6 +6,7 @@ mod commands;
 mod control;
 mod data;
 mod fields;
+mod gather;
 mod lists;
 mod notice;
 mod pump;
@@ -17,6 +18,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use self::fields::Block;
+use self::gather::Gathered;
 use self::lists::Lists;
 use self::notice::Notice;
 use crate::abuse::Abuse;
@@ -55,6 +57,8 @@ pub struct Connection {
     /// A header block that goes on in CONTINUATION frames.
     block: Option<Block>,
     streams: Streams,
+    /// Small data that is not told yet.
+    gathered: Gathered,
     /// Streams with queued data whose own window is open.
     line: VecDeque<StreamKey>,
     /// Events that came in numbers, or of a command.
@@ -142,6 +146,7 @@ impl Connection {
             lists: Lists::default(),
             block: None,
             streams: Streams::default(),
+            gathered: Gathered::default(),
             line: VecDeque::new(),
             notices: VecDeque::new(),
             send_window: SendWindow::new(DEFAULT_WINDOW),
@@ -245,6 +250,7 @@ impl Connection {
         self.streams.trim();
         self.line.shrink_to_fit();
         self.notices.shrink_to_fit();
+        self.gathered.trim();
     }
 
     fn next_notice(&mut self) -> Result<Option<Notice>, ConnectionError> {
@@ -265,14 +271,30 @@ impl Connection {
             if let Some(notice) = self.pump() {
                 return Ok(Some(notice));
             }
+            if let Some(notice) = self.next_gathered() {
+                return Ok(Some(notice));
+            }
             let frame = match self.input.next(self.limits.frame_bytes) {
                 Ok(Some(frame)) => frame,
+                _ if self.has_gathered() => {
+                    self.tell_gathered();
+                    continue;
+                }
                 Ok(None) => return Ok(None),
                 Err((rule, head)) => return Err(self.fail(rule, Some(head))),
             };
             let head = frame.head;
             if self.output.len() > self.limits.unread_bytes {
                 return Err(self.fail(Rule::OutputUnread, Some(head)));
+            }
+            if self.gather(&frame) {
+                self.input.give_back(frame);
+                continue;
+            }
+            if self.has_gathered() {
+                self.input.take_back(frame);
+                self.tell_gathered();
+                continue;
             }
             let outcome = self.on_frame(&frame);
             self.input.give_back(frame);

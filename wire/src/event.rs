@@ -61,14 +61,14 @@ pub enum Event<'a> {
         /// Whether the request ends with them.
         end: End,
     },
-    /// Data. `credit` must go back through [`Connection::release`](crate::Connection::release) once
+    /// Data: what a frame carried, or many small frames that came one behind the other. `credit` must go back through [`Connection::release`](crate::Connection::release) once
     /// the payload is used: that is what holds a fast sender to a slow reader's pace.
     Data {
         /// The stream.
         stream: StreamKey,
         /// The data; it shares the memory that was handed to the engine.
         payload: Bytes,
-        /// What the frame took from the windows: the payload and its padding.
+        /// What the frames took from the windows: the payload and its padding.
         credit: u32,
         /// Whether it is the last.
         end: End,

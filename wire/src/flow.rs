@@ -56,6 +56,16 @@ impl ReceiveWindow {
         Ok(())
     }
 
+    /// Whether the peer may send so many.
+    pub(crate) fn allows(self, bytes: u32) -> bool {
+        bytes <= self.left
+    }
+
+    /// Whether an increment would be sent if so many were given back.
+    pub(crate) fn is_due(self, bytes: u32, size: u32) -> bool {
+        self.owed.saturating_add(bytes) >= size / 2
+    }
+
     /// Gives bytes back; returns the increment to send once it is half of `size`, so that
     /// WINDOW_UPDATE frames stay few and the peer seldom waits.
     pub(crate) fn release(&mut self, bytes: u32, size: u32) -> Option<u32> {

@@ -111,6 +111,21 @@ impl Input {
         }
     }
 
+    /// Takes back a frame that lay whole in what was read, as if it had not been asked for.
+    pub(crate) fn take_back(&mut self, frame: Frame) {
+        self.done = frame.start.saturating_sub(HEAD_BYTES);
+        self.chunk = frame.bytes;
+    }
+
+    /// Whether a frame of this kind follows the one that was taken.
+    pub(crate) fn is_next(&self, kind: FrameKind, taken: &Frame) -> bool {
+        let chunk = match self.chunk.is_empty() {
+            true => &taken.bytes,
+            false => &self.chunk,
+        };
+        chunk.get(self.done.saturating_add(3)) == Some(&kind.0)
+    }
+
     /// Lets go of the chunk, so that its reader can use the memory again.
     fn keep_rest(&mut self) {
         let rest = self.chunk.get(self.done..).unwrap_or_default();

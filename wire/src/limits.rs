@@ -52,7 +52,7 @@ pub struct Limits {
     pub queued_replies: u32,
     /// Budget of DATA frames without data and END_STREAM; default 100. DATA gives one back.
     pub empty_data: u32,
-    /// DATA frames of less than 256 bytes on a stream of which nothing was released; default
+    /// Pieces of data of less than 256 bytes on a stream of which nothing was released; default
     /// 32,768. More reset the stream, not the connection.
     pub unread_small_data: u32,
     /// Budget of streams reset before anything was answered; default 1,000. A stream that ends well

@@ -31,8 +31,12 @@ pub(crate) struct Stream {
     pub(crate) receive_window: ReceiveWindow,
     /// Bytes handed over and not released.
     pub(crate) held: u32,
-    /// Small DATA frames since something was released.
+    /// Small pieces of data told since something was released.
     pub(crate) unread_small: u32,
+    /// Whether data has come already: where one message came, more may be on their way.
+    pub(crate) is_streaming: bool,
+    /// Where its data is being gathered, counted from 1; 0 for nowhere.
+    pub(crate) gathered: u32,
     /// A request whose response has no content: HEAD.
     pub(crate) head_request: bool,
     /// What content-length leaves to come; `None` if it was not given.

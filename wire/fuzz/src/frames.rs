@@ -1,4 +1,6 @@
 //! Any bytes, in either role: what comes of them does not depend on where reads cut them.
+use std::collections::BTreeMap;
+
 use crate::watch::Watch;
 use crate::{PREFACE, frame, take_output};
 use bytes::Bytes;
@@ -40,7 +42,7 @@ fn read(how: u8, bytes: &[u8], step: usize) -> (Vec<String>, Vec<u8>) {
         end
     };
     let mut watch = Watch::default();
-    let mut events = Vec::new();
+    let mut events = Told::default();
     let greeting = if how & 24 == 0 {
         frame(4, 0, 0, &[])
     } else {
@@ -49,24 +51,60 @@ fn read(how: u8, bytes: &[u8], step: usize) -> (Vec<String>, Vec<u8>) {
     for piece in [&greeting[..]].into_iter().chain(bytes.chunks(step)) {
         watch.tell(piece);
         if let Err(error) = feed(&mut end, piece, &mut events) {
-            events.push(error.to_string());
+            events.other(error.to_string());
             break;
         }
     }
+    events.end_data(0);
     let written = take_output(&mut end, usize::MAX);
     watch.say(&written);
     assert!(watch.is_whole());
-    (events, written)
+    (events.lines, written)
+}
+
+/// Events in words. Data that comes in a row is joined by stream: only how it is divided may depend
+/// on the reads.
+#[derive(Default)]
+struct Told {
+    lines: Vec<String>,
+    data: BTreeMap<u32, (Vec<u8>, u32)>,
+}
+
+impl Told {
+    fn end_data(&mut self, ended: u32) {
+        for (stream, (payload, credit)) in std::mem::take(&mut self.data) {
+            let how = if stream == ended { "end" } else { "" };
+            self.lines.push(format!("{stream}: {payload:?}, {credit} {how}"));
+        }
+    }
+
+    fn other(&mut self, line: String) {
+        self.end_data(0);
+        self.lines.push(line);
+    }
 }
 
 /// Hands bytes over and takes down the events in words.
-fn feed(end: &mut Connection, bytes: &[u8], into: &mut Vec<String>) -> Result<(), ConnectionError> {
+fn feed(end: &mut Connection, bytes: &[u8], into: &mut Told) -> Result<(), ConnectionError> {
     end.receive(Bytes::copy_from_slice(bytes));
     while let Some(event) = end.poll_event()? {
-        into.push(format!("{event:?}"));
-        if let Event::Data { stream, credit, .. } = event {
-            end.release(stream, credit);
+        let Event::Data {
+            stream,
+            payload,
+            credit,
+            end: last,
+        } = event
+        else {
+            into.other(format!("{event:?}"));
+            continue;
+        };
+        let (joined, credits) = into.data.entry(stream.id).or_default();
+        joined.extend_from_slice(&payload);
+        *credits += credit;
+        if last == End::Last {
+            into.end_data(stream.id);
         }
+        end.release(stream, credit);
     }
     Ok(())
 }

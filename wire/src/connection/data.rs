@@ -75,6 +75,7 @@ impl Connection {
             }
         }
         stream.held = stream.held.saturating_add(head.length);
+        stream.is_streaming = true;
         if end == End::Last {
             stream.receive = Phase::Done;
             if stream.is_closed() {

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod flow;
+mod gather;
 mod leaving;
 mod states;
 

@@ -1,5 +1,7 @@
 //! However reads cut the bytes, the events are the same; and no bytes make the engine panic.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use cutover_wire::{Connection, End, Event, FieldRef, Limits};
 use proptest::prelude::*;
@@ -7,32 +9,71 @@ use proptest::prelude::*;
 use crate::differential_client::answers;
 use crate::frames::Frames;
 
+/// What an end tells: data that came in a row as one, by stream, since only how it is divided
+/// may depend on the reads.
+#[derive(Default)]
+struct Told {
+    events: Vec<String>,
+    data: BTreeMap<u32, (Vec<u8>, u32)>,
+}
+
+impl Told {
+    fn data(&mut self, stream: u32, payload: &[u8], credit: u32) {
+        let (joined, credits) = self.data.entry(stream).or_default();
+        joined.extend_from_slice(payload);
+        *credits += credit;
+    }
+
+    /// Takes down what came since, with which one stream ended, or none.
+    fn end_data(&mut self, ended: u32) {
+        for (stream, (payload, credit)) in std::mem::take(&mut self.data) {
+            let payload = Bytes::from(payload);
+            let how = if stream == ended { " end" } else { "" };
+            let text = format!("{stream} data {payload:?} credit {credit}{how}");
+            self.events.push(text);
+        }
+    }
+
+    fn other(&mut self, event: String) {
+        self.end_data(0);
+        self.events.push(event);
+    }
+}
+
 /// All events of an end that is fed these pieces, and the error that ended it.
 fn events<'a>(mut end: Connection, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
-    let mut events = Vec::new();
+    let mut told = Told::default();
     for piece in pieces {
         end.receive(Bytes::copy_from_slice(piece));
         loop {
-            let credit = match end.poll_event() {
+            let (stream, credit) = match end.poll_event() {
                 Ok(None) => break,
-                Ok(Some(event)) => {
-                    events.push(format!("{event:?}"));
-                    match event {
-                        Event::Data { stream, credit, .. } => Some((stream, credit)),
-                        _ => None,
+                Ok(Some(Event::Data {
+                    stream,
+                    payload,
+                    credit,
+                    end,
+                })) => {
+                    told.data(stream.id, &payload, credit);
+                    if end == End::Last {
+                        told.end_data(stream.id);
                     }
+                    (stream, credit)
+                }
+                Ok(Some(event)) => {
+                    told.other(format!("{event:?}"));
+                    continue;
                 }
                 Err(error) => {
-                    events.push(error.to_string());
-                    return events;
+                    told.other(error.to_string());
+                    return told.events;
                 }
             };
-            if let Some((stream, bytes)) = credit {
-                end.release(stream, bytes);
-            }
+            end.release(stream, credit);
         }
     }
-    events
+    told.end_data(0);
+    told.events
 }
 
 fn server() -> Connection {
@@ -57,6 +98,9 @@ pub(crate) fn conversation() -> Vec<u8> {
     frames.frame(6, 0, 0, b"pingping");
     frames.request_in_pieces(3, &[("x-b", "2")], 3);
     frames.data(1, &[b'd'; 300], false);
+    for number in 0..9 {
+        frames.data(1 + number % 2 * 2, &[number as u8; 60], false);
+    }
     frames.frame(8, 0, 0, &[0, 0, 0, 9]);
     frames.trailers(1, &[("x-t", "t")]);
     frames.frame(0xfe, 0xff, 77, b"unknown");
@@ -80,12 +124,12 @@ fn check_every_cut(end: fn() -> Connection, whole: &[u8], count: usize) {
 
 #[test]
 fn a_cut_at_every_byte_gives_a_server_the_same_events() {
-    check_every_cut(server, &conversation(), 10);
+    check_every_cut(server, &conversation(), 11);
 }
 
 #[test]
 fn a_cut_at_every_byte_gives_a_client_the_same_events() {
-    check_every_cut(client, &answers(), 12);
+    check_every_cut(client, &answers(), 13);
 }
 
 /// `bytes` cut at the given places.

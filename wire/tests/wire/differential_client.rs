@@ -178,6 +178,10 @@ pub(crate) fn answers() -> Vec<u8> {
     frames.fields(3, 0, "103", &[("link", "x")]);
     frames.fields_in_pieces(3, "200", &[("x-b", "2")], 3);
     frames.data(1, &[b'd'; 300], false);
+    frames.data(3, &[b'e'; 20], false);
+    for number in 0..8 {
+        frames.data(1 + number % 2 * 2, &[number as u8; 40], false);
+    }
     frames.frame(8, 0, 1, &[0, 0, 0, 9]);
     frames.trailers(1, &[("grpc-status", "0")]);
     frames.frame(0xfe, 0xff, 77, b"unknown");
