@@ -17,8 +17,6 @@ STREAMS = 1000
 SERVICE = "bench.v1.Echo"
 RULES = 50
 """Rules of ours, unless a curve over their number is drawn."""
-MOST_METHODS = 1_000
-"""That descriptors name."""
 HELD_S = 600
 """No peer may end a call before this: streams are held open for long."""
 
@@ -31,23 +29,27 @@ def path(index: int) -> str:
     return f"/{SERVICE}/Method{index:02}"
 
 
-def cutover(scratch: Path, backend: str, rules: int) -> Path:
-    """Our manifest: so many rules, each with a weight of 50, and a sticky key."""
+def cutover(scratch: Path, backend: str, rules: int, methods: int) -> Path:
+    """Our manifest: so many rules, each with a weight of 50, and a sticky key.
+
+    Descriptors name so many methods, and at least those that have rules.
+    """
     # Methods without a rule of their own share the last one.
     own = [rule(SERVICE, f"Method{index:02}", weight=50) for index in range(rules - 1)]
     url = f"http://{backend}"
-    content = manifest(url, url, rules=[*own, rule(weight=50)], descriptors=_descriptors(scratch))
-    return write(scratch / f"cutover-{rules}.yaml", content)
+    descriptors = _descriptors(scratch, max(methods, rules))
+    content = manifest(url, url, rules=[*own, rule(weight=50)], descriptors=descriptors)
+    return write(scratch / f"cutover-{rules}-{methods}.yaml", content)
 
 
-def _descriptors(scratch: Path) -> Path:
+def _descriptors(scratch: Path, methods: int) -> Path:
     """Methods that descriptors name are counted by name, others together."""
     file = descriptor_pb2.FileDescriptorProto(
         name="bench.proto", package="bench.v1", syntax="proto3"
     )
     file.message_type.add(name="Message")
     echo = file.service.add(name=SERVICE.rpartition(".")[2])
-    for index in range(MOST_METHODS):
+    for index in range(methods):
         echo.method.add(
             name=f"Method{index:02}",
             input_type=".bench.v1.Message",
@@ -55,7 +57,7 @@ def _descriptors(scratch: Path) -> Path:
             client_streaming=True,
             server_streaming=True,
         )
-    target = scratch / "bench.binpb"
+    target = scratch / f"bench-{methods}.binpb"
     target.write_bytes(descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString())
     return target
 

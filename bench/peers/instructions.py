@@ -115,7 +115,10 @@ def curves(how: Start, *, quick: bool, say: Callable[[str], None]) -> dict[str, 
     """Our own instructions per call, as what a proxy keeps grows."""
     plans: dict[str, tuple[Callable[[int], tuple[Start, Calls]], Sequence[int]]] = {
         "rules": (lambda count: (replace(how, rules=count), Calls()), (1, 10, 50, 200, 1_000)),
-        "methods": (lambda count: (how, Calls(methods=count)), (1, 2, 5, 10, 50, 200, 1_000)),
+        "methods": (
+            lambda count: (replace(how, methods=1_000), Calls(methods=count)),
+            (1, 2, 5, 10, 50, 200, 1_000),
+        ),
         "sticky keys": (
             lambda count: (how, Calls(distinct_keys=count)),
             (1, 2, 10, 50, 100, 1_000, 10_000),

@@ -58,6 +58,8 @@ class Start:
     under: Sequence[str] = ()
     """What it runs under: valgrind, or nothing."""
     rules: int = configs.RULES
+    methods: int = configs.RULES
+    """That descriptors name."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def check(running: Running) -> None:
 
 
 def _cutover(how: Start) -> Running:
-    manifest = configs.cutover(how.scratch, how.backend, how.rules)
+    manifest = configs.cutover(how.scratch, how.backend, how.rules, how.methods)
     command = [*how.under, binary("cutover"), "proxy", "--bootstrap", manifest, "--threads", "1"]
     process = Process("cutover", command, logs=how.scratch, env={"RUST_LOG": "warn"})
     with _stopped_on_failure(process):

@@ -61,8 +61,9 @@ pub enum Event<'a> {
         /// Whether the request ends with them.
         end: End,
     },
-    /// Data: what a frame carried, or many small frames that came one behind the other. `credit` must go back through [`Connection::release`](crate::Connection::release) once
-    /// the payload is used: that is what holds a fast sender to a slow reader's pace.
+    /// Data: what a frame carried, or many small frames that came together. `credit` must go back
+    /// through [`Connection::release`](crate::Connection::release) once the payload is used: that
+    /// is what holds a fast sender to a slow reader's pace.
     Data {
         /// The stream.
         stream: StreamKey,
