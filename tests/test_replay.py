@@ -8,6 +8,8 @@ from typing import Any
 
 import grpc
 import pytest
+from gazetteer.v1 import gazetteer_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from harness import Arm, Process, binary, manifest, rule, run_cutover, start_broken, start_legacy
 from harness.manifest import Yaml, write
 from harness.paths import copy_database
@@ -134,6 +136,52 @@ def test_what_differs_by_itself_is_told_from_a_porting_bug(
         code, method, fields = searched(broken, 100)
     assert (code, fields) == (1, {"results[].matched_name": False, "search_id": True})
     assert 0 < method["differed"] < method["compared"]
+
+
+def test_descriptors_of_something_else_are_named_and_nothing_is_held_against_an_arm(
+    recording: Recording, legacy: Arm, candidate: Arm, tmp_path: Path
+) -> None:
+    # Of another version: its answer's only field has another type, and one method is not there yet.
+    names = ("GetPlace", "SearchPlaces", "FindNearest", "ListPlaces", "MeasureRoute", "Suggest")
+    served = FileDescriptorProto()
+    gazetteer_pb2.DESCRIPTOR.CopyToProto(served)
+    old = FileDescriptorProto(name="old.proto", package="gazetteer.v1", syntax="proto3")
+    blob = old.message_type.add(name="OldAnswer")
+    blob.field.add(name="number", number=1, type="TYPE_FIXED64", label="LABEL_OPTIONAL")
+    service = old.service.add(name="GazetteerService")
+    for method in served.service[0].method:
+        if method.name in names[:-1]:
+            added = service.method.add()
+            added.CopyFrom(method)
+            added.input_type = added.output_type = ".gazetteer.v1.OldAnswer"
+    file = tmp_path / "old.binpb"
+    file.write_bytes(FileDescriptorSet(file=[old]).SerializeToString())
+    rules = [rule(SERVICE, "SearchPlaces")]
+    content = manifest(legacy.url, candidate.url, rules=rules, descriptors=file)
+    path = write(tmp_path / "replay.yaml", content)
+
+    done = run_cutover("replay", recording.file, "-f", path, "--output", "json", timeout=100)
+    assert done.returncode == 3, done.stdout
+    report = json.loads(done.stdout)
+    assert (report["verdict"], report["differed"]) == ("misfit", 0)
+    methods = {one["method"].rpartition("/")[2]: one for one in report["methods"]}
+    # Each answer has an id of its own, so all of them differ, and none can be read.
+    searches = methods["SearchPlaces"]
+    assert searches["misfits"]["undecodable"] >= 5
+    suggested = next(one for one in report["left_out"] if one["method"].endswith("/Suggest"))
+    assert suggested["reason"] == "unknown_method"
+    unknown = sum(one["calls"] for one in report["left_out"] if one["reason"] == "unknown_method")
+    misfits = sum(sum(one["misfits"].values()) for one in methods.values())
+    assert report["misfits"] == unknown + misfits
+
+    told = run_cutover("replay", recording.file, "-f", path, timeout=100)
+    assert told.returncode == 3
+    assert "the descriptors don't fit" in told.stdout
+    assert (
+        f"/{SERVICE}/Suggest: {suggested['calls']} calls: they have no such method" in told.stdout
+    )
+    assert "neither arm's answer decodes as gazetteer.v1.OldAnswer" in told.stdout
+    assert f"help: compile {file} from the .proto files" in told.stdout
 
 
 def test_a_porting_bug_is_named_at_its_field(

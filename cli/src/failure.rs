@@ -13,6 +13,8 @@ pub(crate) enum Outcome {
     Bad,
     /// It found mistakes in what the user wrote: exit code 2.
     Mistakes,
+    /// It can't tell, for what it was given doesn't belong together: exit code 3.
+    Unfit,
 }
 
 impl Outcome {
@@ -22,6 +24,7 @@ impl Outcome {
             Outcome::Good => 0,
             Outcome::Bad => 1,
             Outcome::Mistakes => 2,
+            Outcome::Unfit => 3,
         })
     }
 }

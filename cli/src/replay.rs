@@ -11,7 +11,7 @@ mod tally;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cutover_compare::{Comparison, Observation, Redaction, compare};
+use cutover_compare::{Comparison, Misfit, Observation, Redaction, compare};
 use cutover_manifest::{Arm, Manifest, Role, RouteTable, Weights};
 use cutover_proxy::journal::RecordedCall;
 use tokio::task::{JoinError, JoinSet};
@@ -32,7 +32,15 @@ use tally::Tally;
 struct Done {
     id: u64,
     method: String,
-    outcome: Result<Compared, Unanswered>,
+    outcome: Result<Compared, Uncompared>,
+}
+
+/// Why a call was not compared.
+enum Uncompared {
+    /// There is no pair of answers.
+    Unanswered(Unanswered),
+    /// Neither answer is the message that the descriptors name.
+    Misfit(Misfit, String),
 }
 
 /// Both answers and what differs in them.
@@ -185,17 +193,22 @@ async fn one(
         (Ok(legacy), Ok(candidate)) => arm::both(legacy, candidate),
         (Err(unanswered), _) | (_, Err(unanswered)) => Err(unanswered),
     };
-    let outcome = outcome.map(|seen| {
+    let outcome = outcome.map_err(Uncompared::Unanswered).and_then(|seen| {
         let rules = plan.rules(&call.method);
         let (method, rules) = rules.expect("the plan has admitted the method");
         let differ = |other: &Observation| compare(method, rules, &seen[0], other, &redaction);
         let comparison = differ(&seen[1]);
+        // What differs then says nothing about the candidate.
+        if let Some(misfit) = comparison.misfit {
+            let answer = method.output.full_name().to_owned();
+            return Err(Uncompared::Misfit(misfit, answer));
+        }
         let repeat = repeat.map(|answered| differ(answered.seen()));
-        Compared {
+        Ok(Compared {
             seen,
             comparison,
             repeat,
-        }
+        })
     });
     Done {
         id,

@@ -97,7 +97,7 @@ pub struct Comparison {
 }
 
 /// In which way descriptors don't fit the traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Misfit {
     /// Neither arm's message can be decoded.
     Undecodable,

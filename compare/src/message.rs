@@ -158,13 +158,13 @@ fn compare_message(
     match (decode(less), decode(other_less)) {
         (Ok(less), Ok(other_less)) => {
             // Only where what is left is mostly unknown does all of it have to be looked at.
-            if mostly_unknown(&less)
-                && mostly_unknown(&other_less)
-                && [one, other]
-                    .into_iter()
-                    .all(|b| decode(b).is_ok_and(|m| mostly_unknown(&m)))
-            {
-                walk.findings.misfit(Misfit::UnknownFields);
+            if mostly_unknown(&less) && mostly_unknown(&other_less) {
+                let whole = [one, other].map(decode);
+                if whole.iter().all(Result::is_err) {
+                    walk.findings.misfit(Misfit::Undecodable);
+                } else if whole.iter().flatten().all(mostly_unknown) {
+                    walk.findings.misfit(Misfit::UnknownFields);
+                }
             }
             walk.messages(&less, &other_less, &Place::ROOT);
         }

@@ -90,8 +90,13 @@ Examples:
   cutover replay calls.binlog --methods SearchPlaces,GetPlace --rate 200
   cutover replay calls.binlog --metadata 'authorization=Bearer TOKEN'
 
+Where the descriptors are not those of the arms, calls are not compared, neither for nor against \
+the candidate: methods that the descriptors lack, and answers of both arms that don't decode by \
+them. The report names these methods and messages.
+
 Exit codes: 0 no more differ than --max-mismatch allows; 1 more differ, a call got no answer, or \
-nothing could be compared; 2 what was written is wrong.";
+nothing could be compared; 2 what was written is wrong; 3 no more differ than allowed, but the \
+descriptors don't fit some calls.";
 
 /// Flags of `cutover replay`.
 #[derive(Debug, Args)]

@@ -94,7 +94,7 @@ impl List {
         };
         out += &match self.outcome() {
             Outcome::Good => "all good\n".to_owned(),
-            Outcome::Bad | Outcome::Mistakes => {
+            Outcome::Bad | Outcome::Mistakes | Outcome::Unfit => {
                 format!(
                     "mistakes: {}, failed: {}\n",
                     count(Grade::Mistake),

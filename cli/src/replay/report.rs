@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use cutover_compare::Histogram;
 use cutover_compare::observation::code_name;
-use cutover_manifest::{Arm, Manifest};
+use cutover_compare::{Histogram, Misfit};
+use cutover_manifest::{Arm, DescriptorSource, Manifest};
 use serde_json::{Map, Value, json};
 
 use super::source::End;
-use super::tally::{Finding, MethodTally, Tally};
+use super::tally::{Finding, MethodTally, Tally, is_misfit};
 use crate::args::Output;
 use crate::failure::Outcome;
 use crate::text::{self, Table, share};
@@ -37,6 +37,8 @@ enum Verdict {
     Agree,
     /// More differ.
     Differ,
+    /// The descriptors are not the arms'.
+    Misfit,
     /// Not all that should be compared was, or nothing was.
     Failed,
 }
@@ -55,6 +57,7 @@ impl Ending<'_> {
         match self.verdict().0 {
             Verdict::Agree => Outcome::Good,
             Verdict::Differ | Verdict::Failed => Outcome::Bad,
+            Verdict::Misfit => Outcome::Unfit,
         }
     }
 
@@ -68,6 +71,14 @@ impl Ending<'_> {
         );
         if differed as f64 > self.max_mismatch * compared as f64 {
             return (Verdict::Differ, format!("{of}, {allowed} may"));
+        }
+        // Before failures: mending these is the first thing to do.
+        let misfits = self.tally.misfits();
+        if misfits > 0 {
+            return (
+                Verdict::Misfit,
+                format!("the descriptors don't fit {misfits} calls; {of}"),
+            );
         }
         let failed = |why: String| (Verdict::Failed, why);
         match self.tally.failed() {
@@ -86,9 +97,13 @@ impl Ending<'_> {
             0 => String::new(),
             n => format!(" ({n} more by noise alone)"),
         };
+        let misfits = match tally.misfits() {
+            0 => String::new(),
+            n => format!(", {n} that the descriptors don't fit"),
+        };
         let mut out = format!(
             "replay of {}: legacy {legacy}, candidate {candidate}\n  {} calls in the recording, \
-             {} compared, {} differ{noise}, {} failed, {} left out\n",
+             {} compared, {} differ{noise}, {} failed, {} left out{misfits}\n",
             self.file.display(),
             tally.read,
             tally.compared(),
@@ -103,6 +118,7 @@ impl Ending<'_> {
             out.push_str(&methods(tally));
         }
         out.push_str(&differences(tally));
+        out.push_str(&self.misfits());
         out.push_str(&failures(tally));
         out.push_str(&left_out(tally));
         let (verdict, why) = self.verdict();
@@ -111,6 +127,40 @@ impl Ending<'_> {
             format_args!("\nverdict: {}: {why}", verdict.word()),
         );
         out
+    }
+
+    /// Which methods and messages the descriptors don't fit, and what to do.
+    fn misfits(&self) -> String {
+        let mut out = String::new();
+        for ((method, _), calls) in self.tally.left_out.iter().filter(|(of, _)| is_misfit(of)) {
+            line(
+                &mut out,
+                format_args!("  {method}: {calls} calls: they have no such method"),
+            );
+        }
+        for (method, tally) in &self.tally.methods {
+            for ((misfit, answer), calls) in &tally.misfits {
+                let what = match misfit {
+                    Misfit::Undecodable => format!("neither arm's answer decodes as {answer}"),
+                    Misfit::UnknownFields => {
+                        format!("most fields of both arms' answers are not in {answer}")
+                    }
+                };
+                line(&mut out, format_args!("  {method}: {calls} calls: {what}"));
+            }
+        }
+        let mend = match &self.manifest.descriptors {
+            DescriptorSource::File(file) => {
+                format!("compile {file} from the .proto files that the arms were built from")
+            }
+            _ => "let the arms serve the descriptors that they were built from, or name a file in \
+                  spec.descriptors.file"
+                .to_owned(),
+        };
+        match out.is_empty() {
+            true => out,
+            false => format!("\nthe descriptors don't fit\n{out}  help: {mend}\n"),
+        }
     }
 
     fn json(&self) -> Value {
@@ -131,6 +181,7 @@ impl Ending<'_> {
             "differed": tally.differed(),
             "only_noise": tally.only_noise(),
             "failed": tally.failed(),
+            "misfits": tally.misfits(),
             "max_mismatch": self.max_mismatch,
             "methods": tally.methods.iter().map(method_json).collect::<Vec<_>>(),
             "left_out": left_out.collect::<Vec<_>>(),
@@ -143,6 +194,7 @@ impl Verdict {
         match self {
             Verdict::Agree => "agree",
             Verdict::Differ => "differ",
+            Verdict::Misfit => "misfit",
             Verdict::Failed => "failed",
         }
     }
@@ -268,7 +320,7 @@ fn failures(tally: &Tally) -> String {
 
 fn left_out(tally: &Tally) -> String {
     let mut out = String::new();
-    for ((method, skip), calls) in &tally.left_out {
+    for ((method, skip), calls) in tally.left_out.iter().filter(|(of, _)| !is_misfit(of)) {
         let method = if method.is_empty() {
             "(unknown)"
         } else {
@@ -323,6 +375,13 @@ fn method_json((name, method): (&String, &MethodTally)) -> Value {
         };
         Value::Object(QUANTILES.map(one).into_iter().collect::<Map<_, _>>())
     };
+    let misfits = method.misfits.iter().map(|((misfit, _), calls)| {
+        let word = match misfit {
+            Misfit::Undecodable => "undecodable",
+            Misfit::UnknownFields => "unknown_fields",
+        };
+        (word.to_owned(), json!(calls))
+    });
     json!({
         "method": name,
         "compared": method.compared,
@@ -330,6 +389,7 @@ fn method_json((name, method): (&String, &MethodTally)) -> Value {
         "asked_twice": method.asked_twice,
         "failed": method.failed,
         "over_bound": method.over_bound,
+        "misfits": Value::Object(misfits.collect()),
         "statuses": by_arm(&statuses),
         "latency_us": by_arm(&latency),
         "fields": fields.collect::<Vec<_>>(),
@@ -349,6 +409,7 @@ fn line(out: &mut String, arguments: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::Skip;
     use super::*;
 
     fn manifest() -> Manifest {
@@ -400,6 +461,27 @@ mod tests {
         check(1, 0.001, Verdict::Agree);
         check(2, 0.001, Verdict::Differ);
         check(1_000, 1.0, Verdict::Agree);
+    }
+
+    #[test]
+    fn what_the_descriptors_do_not_fit_speaks_neither_for_nor_against() {
+        let mut unfit = tally(9, 0, 0);
+        let method = unfit.methods.get_mut("/s/M").unwrap();
+        method
+            .misfits
+            .insert((Misfit::Undecodable, "s.Answer".to_owned()), 3);
+        unfit.leave_out("/s/New", Skip::UnknownMethod);
+        unfit.leave_out("/grpc.health.v1.Health/Check", Skip::UnknownMethod);
+        let found = verdict(&unfit, 0.0, false);
+        assert_eq!(found.0, Verdict::Misfit);
+        assert!(
+            found
+                .1
+                .starts_with("the descriptors don't fit 4 calls; 0 of 9")
+        );
+        assert_eq!((unfit.ended(), unfit.skipped()), (12, 1));
+        unfit.methods.get_mut("/s/M").unwrap().differed = 1;
+        assert_eq!(verdict(&unfit, 0.0, false).0, Verdict::Differ);
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_compare::evidence::{FieldNoise, noisy};
-use cutover_compare::{Comparison, Difference, Histogram};
+use cutover_compare::{Comparison, Difference, Histogram, Misfit};
 use cutover_manifest::Arm;
 
 use super::arm::Unanswered;
 use super::plan::Skip;
-use super::{Compared, Done};
+use super::{Compared, Done, Uncompared};
 
 /// Examples kept of one difference.
 const MAX_EXAMPLES: usize = 3;
@@ -47,6 +47,8 @@ pub(super) struct MethodTally {
     pub(super) failed: BTreeMap<String, u64>,
     /// Calls whose answers were too large to compare.
     pub(super) over_bound: u64,
+    /// Calls whose answers are not the message that the descriptors name.
+    pub(super) misfits: BTreeMap<(Misfit, String), u64>,
     pub(super) findings: BTreeMap<(String, &'static str), Finding>,
     pub(super) findings_dropped: u64,
     /// By arm: calls by status.
@@ -81,9 +83,14 @@ impl Tally {
         let method = self.methods.entry(done.method).or_default();
         match done.outcome {
             Ok(compared) => method.compared(done.id, &compared),
-            Err(Unanswered::OverBound) => method.over_bound += 1,
-            Err(Unanswered::BothLate) => method.failed("neither arm answered in time".to_owned()),
-            Err(Unanswered::Broke(arm, why)) => method.failed(format!("{arm}: {why}")),
+            Err(Uncompared::Misfit(misfit, answer)) => {
+                *method.misfits.entry((misfit, answer)).or_default() += 1;
+            }
+            Err(Uncompared::Unanswered(why)) => match why {
+                Unanswered::OverBound => method.over_bound += 1,
+                Unanswered::BothLate => method.failed("neither arm answered in time".to_owned()),
+                Unanswered::Broke(arm, why) => method.failed(format!("{arm}: {why}")),
+            },
         }
     }
 
@@ -105,7 +112,9 @@ impl Tally {
 
     /// Calls that were sent and have ended.
     pub(super) fn ended(&self) -> u64 {
-        self.sum(|m| m.compared + m.over_bound + m.failed.values().sum::<u64>()) + self.lost
+        let unread = |m: &MethodTally| m.misfits.values().sum::<u64>();
+        let failed = |m: &MethodTally| m.failed.values().sum::<u64>();
+        self.sum(|m| m.compared + m.over_bound + unread(m) + failed(m)) + self.lost
     }
 
     pub(super) fn compared(&self) -> u64 {
@@ -122,6 +131,13 @@ impl Tally {
         self.sum(|method| method.differed) - self.differed()
     }
 
+    /// Calls that the descriptors don't fit: their method or their answers.
+    pub(super) fn misfits(&self) -> u64 {
+        let unknown = self.left_out.iter().filter(|(of, _)| is_misfit(of));
+        self.sum(|method| method.misfits.values().sum())
+            + unknown.map(|(_, calls)| calls).sum::<u64>()
+    }
+
     pub(super) fn over_bound(&self) -> u64 {
         self.sum(|method| method.over_bound)
     }
@@ -130,8 +146,10 @@ impl Tally {
         self.sum(|method| method.failed.values().sum()) + self.lost
     }
 
+    /// Calls that were not sent, but for those that the descriptors don't have.
     pub(super) fn skipped(&self) -> u64 {
-        self.left_out.values().sum()
+        let known = self.left_out.iter().filter(|(of, _)| !is_misfit(of));
+        known.map(|(_, calls)| calls).sum()
     }
 
     fn sum(&self, of: impl Fn(&MethodTally) -> u64) -> u64 {
@@ -238,6 +256,12 @@ impl MethodTally {
         };
         *self.failed.entry(why).or_default() += 1;
     }
+}
+
+/// Whether calls were left out for the descriptors' fault. Services of gRPC itself, such as health,
+/// are in few descriptors.
+pub(super) fn is_misfit((method, why): &(String, Skip)) -> bool {
+    *why == Skip::UnknownMethod && !method.is_empty() && !method.starts_with("/grpc.")
 }
 
 fn fields(comparison: &Comparison) -> BTreeSet<(String, &'static str)> {

@@ -250,6 +250,11 @@ fn descriptors_that_fit_neither_arm_are_told_apart_from_a_wrong_candidate() {
     );
     assert_eq!(misfit(one, other), Some(Misfit::UnknownFields));
     assert_eq!(misfit(one, b"\xa0\x06\x02\x08\x01"), None);
+    // What is equal doesn't decode: field 1 is a text in both, and only field 100 differs.
+    assert_eq!(
+        misfit(b"\x0a\x01a\xa0\x06\x01", b"\x0a\x01a\xa0\x06\x02"),
+        Some(Misfit::Undecodable)
+    );
     // More is known than unknown, though only the unknown differs.
     assert_eq!(
         misfit(
