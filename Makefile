@@ -16,7 +16,7 @@ export GAZETTEER_DATABASE  := $(CURDIR)/$(DATABASE)
 export PROPTEST_RNG_SEED   ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python check bench bench-peers curves hazards simulate conformance fuzz build \
+.PHONY: help demo test test-rust test-python check bench bench-peers curves hazards simulate spans conformance fuzz build \
         venv database stubs fmt clean
 
 help: ## Show this list
@@ -60,6 +60,9 @@ curves: bench-peers ## Show that a call costs the same whatever the rules, keys,
 
 hazards: build $(DATABASE) ## Show after how many calls each porting hazard is caught
 	$(VENV)/bin/python tests/hazards/run.py
+
+spans: build $(DATABASE) ## Record the real spans of tests/spans anew (wants Go 1.26)
+	$(VENV)/bin/python tests/spans/record.py $(ARGS)
 
 conformance: build ## Run h2spec against the wire engine and the proxy (wants Go)
 	$(VENV)/bin/python wire/conformance.py

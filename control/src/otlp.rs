@@ -269,4 +269,6 @@ fn partial(rejected: &Rejected) -> Option<(i64, String)> {
 }
 
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use super::{SpanKind, sql};
 const MAX_KEY_CHARS: usize = 200;
 
 /// The attributes that are looked at; no other one ever changes what a span is compared as.
-pub const ATTRIBUTES: [&str; 36] = [
+pub const ATTRIBUTES: [&str; 37] = [
     "db.cassandra.table",
     "db.collection.name",
     "db.mongodb.collection",
@@ -37,6 +37,7 @@ pub const ATTRIBUTES: [&str; 36] = [
     "messaging.system",
     "rpc.grpc.status_code",
     "rpc.method",
+    "rpc.method_original",
     "rpc.response.status_code",
     "rpc.service",
     "rpc.status_code",
@@ -250,12 +251,15 @@ fn system_name(system: &str) -> &str {
     }
 }
 
-/// `package.Service/Method`: new conventions have it whole in `rpc.method`, older ones in two
-/// attributes, and some instrumentations only in the span's name.
+/// `package.Service/Method`: new conventions have it whole in `rpc.method`, or beside it where the
+/// instrumentation doesn't know the method, older ones in two attributes, and some instrumentations
+/// only in the span's name.
 fn rpc_method(span: &Seen<'_>) -> String {
-    let method = span
-        .attribute(&["rpc.method"])
-        .map(|method| method.trim_start_matches('/'));
+    let method = match span.attribute(&["rpc.method"]) {
+        Some("_OTHER") => span.attribute(&["rpc.method_original"]),
+        known => known,
+    };
+    let method = method.map(|method| method.trim_start_matches('/'));
     match (method, span.attribute(&["rpc.service"])) {
         (Some(method), _) if method.contains('/') => method.to_owned(),
         (Some(method), Some(service)) => format!("{service}/{method}"),
@@ -445,6 +449,12 @@ mod tests {
             ("rpc.method", "a.v1.Service/Do"),
         ];
         check("a.v1.Service/Do", &new, expected);
+        let unknown = [
+            ("rpc.system.name", "grpc"),
+            ("rpc.method", "_OTHER"),
+            ("rpc.method_original", "/a.v1.Service/Do"),
+        ];
+        check("_OTHER", &unknown, expected);
         check(
             "/a.v1.Service/Do",
             &[("rpc.system", "grpc"), ("rpc.service", "a")],
