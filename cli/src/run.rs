@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use cutover_control::{Control, ControlOptions};
 use cutover_manifest::Manifest;
-use cutover_proxy::{Proxy, ProxyOptions};
+use cutover_proxy::{Comparer, Proxy, ProxyOptions};
 
 use crate::args::{ControlArgs, ProxyArgs, UpArgs};
 use crate::failure::{Failure, Outcome};
@@ -40,6 +40,7 @@ pub(crate) async fn up(args: UpArgs) -> Result<Outcome, Failure> {
         threads: args.threads,
         otlp: args.otlp,
         journal: None,
+        comparer: Comparer::default(),
     })
     .await;
     let proxy = match proxy {
@@ -75,6 +76,7 @@ pub(crate) async fn proxy(args: ProxyArgs) -> Result<Outcome, Failure> {
         threads: args.threads,
         otlp: args.otlp,
         journal: None,
+        comparer: Comparer::default(),
     })
     .await?;
     ready::proxy(&proxy);

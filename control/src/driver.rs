@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cutover_compare::trace::diff_pair;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -18,7 +19,7 @@ use crate::store::{
     Committed, Session, Store, StoreError, prune, save_change, save_decisions, save_snapshot,
     save_trace_pair,
 };
-use crate::traces::{Examined, Taken};
+use crate::traces::{Compare, Examined, Taken};
 use crate::verdict::Question;
 
 /// How often snapshots are saved, rates taken and gone proxies looked for.
@@ -202,7 +203,7 @@ async fn pair(shared: Arc<Shared>, mut batches: mpsc::Receiver<Batch>) {
             };
         }
         if !outcomes.is_empty() {
-            count(&shared, outcomes).await;
+            count(&shared, outcomes, diff_pair).await;
         }
     }
 }
@@ -250,13 +251,13 @@ fn take_readings(shared: &Shared, readings: Vec<(ProcessKey, Reading)>, now: Dur
     shared.touch();
 }
 
-async fn count(shared: &Shared, outcomes: Vec<Outcome>) {
+async fn count(shared: &Shared, outcomes: Vec<Outcome>, compare: Compare) {
     let at = shared.moment();
     let mut kept = Vec::new();
     for (index, outcome) in outcomes.into_iter().enumerate() {
         // Compared first, and counted one at a time, so that a flood of pairs keeps nobody else
         // from the state, nor from the thread.
-        let examined = Examined::new(outcome);
+        let examined = Examined::new(outcome, compare);
         let taken = shared.core().traces.count(&examined, at.now);
         if taken == Taken::Keep {
             kept.extend(examined.to_wire(at.unix_ms));
@@ -280,11 +281,13 @@ async fn count(shared: &Shared, outcomes: Vec<Outcome>) {
 
 #[cfg(test)]
 mod tests {
-    use cutover_manifest::{Manifest, Weight};
+    use cutover_compare::trace::{Span, Subtree, TraceDiff};
+    use cutover_manifest::{Arm, Manifest, MethodPath, Weight};
     use cutover_proto::cutover::v1::Decision;
 
     use super::*;
     use crate::clock::Clock;
+    use crate::pairing::Pair;
     use crate::replicas::Replica;
     use crate::store::list_decisions;
     use crate::store::testing::Place;
@@ -310,6 +313,43 @@ spec:
         let (mut core, _) = Core::new(manifest, &saved, Replica::alone(), at);
         let table = core.renew();
         Arc::new(Shared::new(core, table, store, Clock::start()))
+    }
+
+    /// A complete pair of a trace of its own; neither arm did anything.
+    fn pair_of(trace: u8) -> Outcome {
+        let subtree = || Subtree {
+            root: Span {
+                trace_id: [trace; 16],
+                ..Span::default()
+            },
+            spans: Vec::new(),
+        };
+        Outcome::Pair(Box::new(Pair {
+            method: MethodPath::parse("/a.B/C").unwrap(),
+            primary: Arm::Legacy,
+            legacy: subtree(),
+            candidate: subtree(),
+            answer_bytes: None,
+        }))
+    }
+
+    #[tokio::test]
+    async fn a_comparison_that_panics_gives_up_its_pair_and_no_other() {
+        fn defective(legacy: &Subtree, candidate: &Subtree) -> TraceDiff {
+            assert_ne!(legacy.root.trace_id, [2; 16], "a defect");
+            diff_pair(legacy, candidate)
+        }
+        let shared = shared(&Place::sqlite().unwrap());
+        let before = shared.core().table_message();
+        count(&shared, [1, 2, 3].map(pair_of).into(), defective).await;
+        let status = shared.core().traces.status("/a.B/C").unwrap();
+        assert_eq!((status.compared, status.mismatched), (2, 0));
+        assert_eq!(status.incomplete, [("comparer_failed".into(), 1)].into());
+        assert_eq!(
+            shared.core().table_message(),
+            before,
+            "routing is untouched"
+        );
     }
 
     fn override_all(

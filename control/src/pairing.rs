@@ -73,7 +73,8 @@ pub(crate) enum Outcome {
     Incomplete {
         method: MethodPath,
         /// `primary_root`, `legacy_spans`, `candidate_spans`, `both_spans`, `parent_spans`,
-        /// `too_many_spans`, `before_start` or `evicted`.
+        /// `too_many_spans`, `before_start` or `evicted`; of a pair whose comparison failed,
+        /// `comparer_failed`.
         missing: &'static str,
     },
 }

@@ -2,9 +2,10 @@
 //! counters for each operation and a bounded selection of pairs to look at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::catch_unwind;
 use std::time::Duration;
 
-use cutover_compare::trace::{Growth, OperationDiff, Span, Subtree, TraceDiff, diff_pair};
+use cutover_compare::trace::{Growth, OperationDiff, Span, Subtree, TraceDiff};
 use cutover_manifest::MethodPath;
 use cutover_proto::cutover::v1 as wire;
 
@@ -23,6 +24,9 @@ const MAX_KEPT_SENTENCES: usize = 50;
 const KEEP_AT_ONCE: u32 = 40;
 /// How often a pair is kept once there are enough; spares the disk.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// How both arms' parts of a trace are compared, the legacy's first; `diff_pair`.
+pub(crate) type Compare = fn(&Subtree, &Subtree) -> TraceDiff;
 
 /// An outcome of pairing, compared.
 #[derive(Debug)]
@@ -46,13 +50,22 @@ pub(crate) enum Taken {
 }
 
 impl Examined {
-    /// Compares both arms' parts, where they are there.
-    pub(crate) fn new(outcome: Outcome) -> Examined {
-        match outcome {
-            Outcome::Incomplete { method, missing } => Examined::Incomplete { method, missing },
-            Outcome::Pair(pair) => {
-                let diff = diff_pair(&pair.legacy, &pair.candidate);
-                Examined::Compared(pair, diff)
+    /// Compares both arms' parts, where they are there. A panic in the comparison is a defect of
+    /// ours: the pair is given up, so it is no evidence, and the next one is compared.
+    pub(crate) fn new(outcome: Outcome, compare: Compare) -> Examined {
+        let pair = match outcome {
+            Outcome::Incomplete { method, missing } => {
+                return Examined::Incomplete { method, missing };
+            }
+            Outcome::Pair(pair) => pair,
+        };
+        match catch_unwind(|| compare(&pair.legacy, &pair.candidate)) {
+            Ok(diff) => Examined::Compared(pair, diff),
+            Err(_) => {
+                let (method, trace_id) = (pair.method, hex(&pair.legacy.root.trace_id));
+                tracing::error!(method = %method.as_str(), trace_id, "comparing traces panicked");
+                let missing = "comparer_failed";
+                Examined::Incomplete { method, missing }
             }
         }
     }

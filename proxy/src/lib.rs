@@ -21,4 +21,5 @@ mod shared;
 mod spans;
 mod taps;
 
+pub use mirror::Comparer;
 pub use proxy::{Proxy, ProxyOptions, StartError};

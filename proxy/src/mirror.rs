@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cutover_manifest::{Arm, RouteTable, Weight};
+use cutover_compare::{Comparison, Method, Observation, Redaction, compare};
+use cutover_manifest::{Arm, CompareRules, RouteTable, Weight};
 use cutover_wire::HeaderList;
 use http::HeaderMap;
 use tokio::sync::oneshot;
@@ -23,6 +24,19 @@ use crate::taps::{Chunks, RequestEnd};
 pub(crate) use misfit::Misfits;
 pub(crate) use samples::Samples;
 pub(crate) use shadow::{Shadow, run};
+
+/// How two observations of one call are compared, the legacy's first; [`compare`] by default.
+#[derive(Clone, Copy, Debug)]
+pub struct Comparer(
+    /// Called on the shadow runtime. Where it panics, the pair is counted as not compared.
+    pub fn(&Method, &CompareRules, &Observation, &Observation, &Redaction) -> Comparison,
+);
+
+impl Default for Comparer {
+    fn default() -> Comparer {
+        Comparer(compare)
+    }
+}
 
 /// Why a pair was not compared; the words of `not_compared` in reports.
 pub(crate) type Reason = &'static str;

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::forward::Core;
 use crate::journal::Journal;
-use crate::mirror::{MirrorCall, Misfits, Samples, Shadow};
+use crate::mirror::{Comparer, MirrorCall, Misfits, Samples, Shadow};
 use crate::observe::Labels;
 use crate::report::{
     Control, Runtimes, Snapshot, SnapshotRequest, Tables, TakeSamples, describe, sync,
@@ -49,6 +49,8 @@ pub struct ProxyOptions {
     /// Where calls are recorded; default nowhere. It is finished by whoever made it, after the
     /// proxy's shutdown.
     pub journal: Option<Journal>,
+    /// How copies are compared.
+    pub comparer: Comparer,
 }
 
 /// Why a proxy didn't start.
@@ -234,7 +236,12 @@ impl Proxy {
         let (snapshots, requests) = mpsc::channel(SNAPSHOT_QUEUE);
         runtimes.push(snapshots);
         let runtimes = Runtimes(runtimes);
-        threads.push(shadow_thread(&shutdown, mirrored, requests)?);
+        threads.push(shadow_thread(
+            &shutdown,
+            options.comparer,
+            mirrored,
+            requests,
+        )?);
         let control = endpoint.map(|endpoint| Control {
             endpoint,
             hello: Hello {
@@ -378,6 +385,7 @@ fn core_thread(
 
 fn shadow_thread(
     shutdown: &Shutdown,
+    comparer: Comparer,
     mirrored: mpsc::Receiver<Box<MirrorCall>>,
     requests: mpsc::Receiver<SnapshotRequest>,
 ) -> Result<JoinHandle<()>, StartError> {
@@ -388,6 +396,7 @@ fn shadow_thread(
             shared,
             samples: RefCell::new(Samples::default()),
             redaction: Redaction::new(rand::random()),
+            comparer,
             misfits: Misfits::default(),
             in_flight: Cell::new(0),
         });

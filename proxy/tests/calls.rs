@@ -3,10 +3,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cutover_manifest::Manifest;
-use cutover_proxy::{Proxy, ProxyOptions};
+use cutover_compare::{Comparison, Method, Observation, Redaction, compare};
+use cutover_manifest::{CompareRules, Manifest};
+use cutover_proxy::{Comparer, Proxy, ProxyOptions};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Code;
@@ -43,6 +45,15 @@ async fn nobody() -> SocketAddr {
 }
 
 async fn proxy(legacy: SocketAddr, candidate: SocketAddr, rules: &str) -> Proxy {
+    proxy_with(legacy, candidate, rules, Comparer::default()).await
+}
+
+async fn proxy_with(
+    legacy: SocketAddr,
+    candidate: SocketAddr,
+    rules: &str,
+    comparer: Comparer,
+) -> Proxy {
     let text = format!(
         "apiVersion: cutover.dev/v1alpha1\nkind: Cutover\nmetadata: {{ name: t }}\nspec:\n  \
          listen: 127.0.0.1:0\n  admin: 127.0.0.1:0\n  legacy: {{ url: \"http://{legacy}\" }}\n  \
@@ -52,6 +63,7 @@ async fn proxy(legacy: SocketAddr, candidate: SocketAddr, rules: &str) -> Proxy 
     Proxy::start(ProxyOptions {
         bootstrap,
         threads: 1,
+        comparer,
         ..ProxyOptions::default()
     })
     .await
@@ -195,6 +207,41 @@ async fn a_shadow_that_differs_is_counted_and_the_client_sees_nothing_of_it() {
         let text = get(proxy.admin_address(), "/metrics").await;
         let mismatched = text.lines().find_map(|line| line.strip_prefix(label));
         if mismatched.is_some_and(|n| n.trim() != "0") {
+            break;
+        }
+        assert!(Instant::now() < until, "{text}");
+    }
+    proxy.shutdown().await;
+}
+
+/// Panics at the first pair that it sees, and at no other.
+fn defective(
+    method: &Method,
+    rules: &CompareRules,
+    legacy: &Observation,
+    candidate: &Observation,
+    redaction: &Redaction,
+) -> Comparison {
+    static SEEN: AtomicBool = AtomicBool::new(false);
+    assert!(SEEN.swap(true, Ordering::Relaxed), "a defect");
+    compare(method, rules, legacy, candidate, redaction)
+}
+
+#[tokio::test]
+async fn a_comparison_that_panics_costs_its_own_pair_and_nothing_else() {
+    let (legacy, candidate) = (arm("same").await, arm("same").await);
+    let proxy = proxy_with(legacy, candidate, MIRRORED, Comparer(defective)).await;
+    let mut client = client(&proxy).await;
+    let label = "method=\"/grpc.health.v1.Health/Check\"";
+    let failed =
+        format!("cutover_pairs_not_compared_total{{{label},reason=\"comparer_failed\"}} 1\n");
+    let compared = format!("cutover_pairs_compared_total{{{label}}} ");
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        client.check(ask("same")).await.unwrap();
+        let text = get(proxy.admin_address(), "/metrics").await;
+        let n = text.lines().find_map(|line| line.strip_prefix(&compared));
+        if text.contains(&failed) && n.is_some_and(|n| n.trim() != "0") {
             break;
         }
         assert!(Instant::now() < until, "{text}");

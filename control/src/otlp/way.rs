@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use cutover_compare::trace::diff_pair;
 use cutover_manifest::Tracing;
 
 use super::labels::Labels;
@@ -87,7 +88,7 @@ impl Way {
 
     fn count(&mut self, outcomes: Vec<Outcome>, now: Duration) {
         for outcome in outcomes {
-            let examined = Examined::new(outcome);
+            let examined = Examined::new(outcome, diff_pair);
             self.compared += u64::from(matches!(examined, Examined::Compared(..)));
             self.traces.count(&examined, now);
         }

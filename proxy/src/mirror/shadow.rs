@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use cutover_compare::{Comparison, Method, Misfit, Observation, Redaction, compare};
+use cutover_compare::{Comparison, Method, Misfit, Observation, Redaction};
 use cutover_manifest::{Arm, Role};
 use futures_util::future;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout_at;
 
 use super::observation::observation;
-use super::{Answer, MirrorCall, Misfits, Reason, Samples};
+use super::{Answer, Comparer, MirrorCall, Misfits, Reason, Samples};
 use crate::forward::Core;
 use crate::grpc::code;
 use crate::observe::Ended;
@@ -28,6 +28,7 @@ pub(crate) struct Shadow {
     pub(crate) core: Rc<RefCell<Core>>,
     pub(crate) samples: RefCell<Samples>,
     pub(crate) redaction: Redaction,
+    pub(crate) comparer: Comparer,
     pub(crate) misfits: Misfits,
     pub(crate) in_flight: Cell<usize>,
 }
@@ -146,7 +147,9 @@ impl Shadow {
             Arm::Legacy => [&primary, &shadow],
             Arm::Candidate => [&shadow, &primary],
         };
-        let Some(difference) = self.diff(call, method, by_arm) else {
+        let difference = self.diff(call, method, by_arm);
+        let repeat = noise.map(|noise| self.diff(call, method, [&primary, &observation(noise)]));
+        let (Ok(difference), Ok(repeat)) = (difference, repeat.transpose()) else {
             return self.not_compared(call, "comparer_failed");
         };
         if let Some(misfit) = difference.misfit {
@@ -164,9 +167,7 @@ impl Shadow {
         let durations = by_arm.map(|seen| seen.duration);
         let timed = (!call.copying.streams).then_some(durations);
         pairs.compared(status, timed, &difference);
-        if let Some(noise) = noise
-            && let Some(repeat) = self.diff(call, method, [&primary, &observation(noise)])
-        {
+        if let Some(repeat) = repeat {
             pairs.noise(&difference, &repeat);
         }
         let trace_id = call.trace.trace_id;
@@ -174,21 +175,23 @@ impl Shadow {
         samples.offer(&call.label, trace_id, call.primary, status, &difference);
     }
 
-    /// A panic in the comparison is a defect of ours, and is nobody else's trouble.
+    /// A panic in the comparison is a defect of ours, and is nobody else's trouble: the pair is
+    /// not compared, so it is no evidence, and the next one is.
     fn diff(
         &self,
         call: &MirrorCall,
         method: &Method,
         by_arm: [&Observation; 2],
-    ) -> Option<Comparison> {
+    ) -> std::thread::Result<Comparison> {
         let rules = &call.table.route(&call.path).compare;
         let [legacy, candidate] = by_arm;
         let compared = catch_unwind(AssertUnwindSafe(|| {
-            compare(method, rules, legacy, candidate, &self.redaction)
+            (self.comparer.0)(method, rules, legacy, candidate, &self.redaction)
         }));
-        compared
-            .inspect_err(|_| tracing::error!(method = %call.label, "the comparison panicked"))
-            .ok()
+        compared.inspect_err(|_| {
+            let trace_id = format!("{:032x}", u128::from_be_bytes(call.trace.trace_id));
+            tracing::error!(method = %call.label, trace_id, "the comparison panicked");
+        })
     }
 
     fn not_compared(&self, call: &MirrorCall, reason: Reason) {
