@@ -110,7 +110,7 @@ def test_a_rollback_is_plain_in_words(page: DashboardPage, playback: Playback) -
     assert "until a person resumes" in page.headline()
     assert "17 were the candidate's" in page.ramp_text()
     assert page.gates() == {"paired_errors": "rollback"}
-    assert 'cutover resume --why "…"' in page.commands()
+    assert 'cutover resume --revision 7 --why "…"' in page.commands()
     assert page.chrome.title.startswith("⚠ Rolled back")
     page.wait(lambda p: "Rolled back" in p.decisions()[0], "the decision to show")
     assert "10 % → 0 %" in page.decisions()[0]
@@ -131,7 +131,8 @@ def test_worst_ramp_comes_first(page: DashboardPage, playback: Playback) -> None
     page.wait(lambda p: len(p.scopes()) == 6, "six ramps")
     assert page.scopes()[0] == SEARCH
     assert page.scopes()[-1].endswith("FindNearest")
-    assert page.commands(SEARCH)[-1] == 'cutover resume --scope SearchPlaces --why "…"'
+    resume = 'cutover resume --scope SearchPlaces --revision 7 --why "…"'
+    assert page.commands(SEARCH)[-1] == resume
     assert page.headline().startswith("Rolled back: SearchPlaces.")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from cutover.v1 import operator_pb2 as pb
 from gazetteer.v1 import gazetteer_pb2 as places
@@ -60,6 +61,35 @@ def test_each_move_is_told_to_the_proxy_and_kept_in_the_log(up: CutoverUp) -> No
         *("promote", "pause", "resume", "override", "reset", "promote", "abort"),
         *("resume", "promote"),
     ]
+
+
+def test_a_change_that_is_replayed_is_refused_and_logged(up: CutoverUp, logs: Path) -> None:
+    with up.operator() as operator:
+        seen = operator.status().generation
+    request = pb.MoveRampRequest(
+        scope="*", move=pb.RAMP_MOVE_PROMOTE, who="ada", why="seen enough", revision=seen
+    )
+    with grpc.insecure_channel(up.operator_address) as channel:
+        move = channel.unary_unary("/cutover.v1.OperatorService/MoveRamp")
+        sent = request.SerializeToString()
+        move(sent, timeout=30)
+        for _ in range(2):
+            with pytest.raises(grpc.RpcError) as refused:
+                move(sent, timeout=30)
+            assert refused.value.code() == grpc.StatusCode.ABORTED
+            assert f"based on revision {seen}" in refused.value.details()
+    stale = run_cutover(
+        *("weight", "--all", "100", "--why", "late", "--revision", str(seen)),
+        *("--operator", up.operator_address),
+    )
+    assert stale.returncode == 1
+    assert "`cutover status`" in stale.stderr
+    assert _ramp(up).weight_bp == 1_000
+    with up.operator() as operator:
+        (only,) = operator.decisions()
+    assert (only.action, only.revision) == ("promote", seen)
+    log = "".join(file.read_text("utf-8") for file in logs.rglob("*") if file.is_file())
+    assert log.count("refused an operator's change") == 3
 
 
 def test_a_step_is_held_for_its_time_however_good_the_evidence(up: CutoverUp) -> None:

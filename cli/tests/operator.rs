@@ -8,6 +8,8 @@ mod binary;
 #[path = "support/operator.rs"]
 mod operator;
 
+use std::sync::atomic::Ordering;
+
 use binary::{Ended, cutover};
 use cutover_proto::cutover::v1::{
     Arm, ArmStatus, Gate, MethodStatus, MoveRampRequest, PairCounters, Phase, ProcessStatus,
@@ -174,6 +176,7 @@ fn a_weight_goes_out_with_who_and_why() {
             weight_bp,
             who,
             why,
+            revision: Some(7),
         })
     };
     let expected = [
@@ -209,10 +212,37 @@ fn each_move_is_the_move_that_was_asked_for() {
                 r#move: (*wanted).into(),
                 who,
                 why,
+                revision: Some(7),
             })
         })
         .collect();
     assert_eq!(operator.asked(), expected);
+}
+
+#[test]
+fn a_change_is_made_on_the_state_that_was_seen_or_not_at_all() {
+    let operator = Operator::start(TOKEN, vec![state(Phase::Progressing)]);
+    let stale = ask(&operator, "promote --why seen --revision 6");
+    assert_eq!(stale.code, Some(1), "{}", stale.stdout);
+    assert!(
+        stale.stderr.contains("another revision"),
+        "{}",
+        stale.stderr
+    );
+    assert_eq!(
+        operator.asked().len(),
+        1,
+        "asked once, for 6 is what was seen"
+    );
+    // Not told which state was seen, it looks again where somebody else was faster.
+    operator.overtaken.store(2, Ordering::Relaxed);
+    let again = ask(&operator, "abort --why pager");
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert_eq!(operator.asked().len(), 1 + 3);
+    operator.overtaken.store(100, Ordering::Relaxed);
+    let never = ask(&operator, "weight --all 5 --why trial");
+    assert_eq!(never.code, Some(1), "{}", never.stdout);
+    assert_eq!(operator.asked().len(), 1 + 3 + 5);
 }
 
 #[test]

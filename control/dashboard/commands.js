@@ -6,14 +6,15 @@ const PLAIN = /^[A-Za-z0-9_./][A-Za-z0-9_./-]*$/;
 
 /**
  * The next step for a ramp: `{ sentence, commands }`. `more`: calls still wanted; `methods`: paths
- * of all methods, among which the ramp's may be named in short.
+ * of all methods, among which the ramp's may be named in short; `revision`: generation of the state
+ * that is shown, on which what lets calls go to the candidate is based.
  */
-export function nextStep(ramp, more, methods) {
+export function nextStep(ramp, more, methods, revision) {
   const scope = ramp.scope === "*" ? "" : ` --scope ${shellWord(short(ramp.scope, methods))}`;
   const pause = `cutover pause${scope} --why "…"`;
   const abort = `cutover abort${scope} --why "…"`;
-  const resume = `cutover resume${scope} --why "…"`;
-  const promote = `cutover promote${scope} --why "…"`;
+  const resume = `cutover resume${scope} --revision ${revision} --why "…"`;
+  const promote = `cutover promote${scope} --revision ${revision} --why "…"`;
   if (ramp.phase === "degraded") {
     return {
       sentence:

@@ -481,6 +481,7 @@ impl Core {
             who: who.to_owned(),
             why: why.to_owned(),
             epoch: self.epoch,
+            revision: self.generation,
             ..wire::Decision::default()
         }
     }

@@ -54,16 +54,21 @@ impl Operator {
         self.shared.status().await
     }
 
-    /// Applies a change, and answers with the state after it.
+    /// Applies a change to the state that it is `based_on`, and answers with the state after it.
     async fn changed(
         &self,
-        decide: impl FnMut(
+        based_on: Option<u64>,
+        mut decide: impl FnMut(
             &mut crate::core::Core,
             crate::core::Moment,
         ) -> Result<Vec<wire::Decision>, ChangeError>
         + Send
         + 'static,
     ) -> Result<Option<wire::Status>, Status> {
+        let decide = move |core: &mut crate::core::Core, at| {
+            core.check_revision(based_on)?;
+            decide(core, at)
+        };
         let saved = self.shared.change(decide).await.map_err(refused)?;
         saved.map_err(|error| {
             Status::data_loss(format!(
@@ -112,6 +117,7 @@ impl OperatorService for Operator {
             weight_bp,
             who,
             why,
+            revision,
         } = request.into_inner();
         check_person(&who, &why)?;
         let weight = weight_bp.map(|bp| {
@@ -121,7 +127,9 @@ impl OperatorService for Operator {
         });
         let weight = weight.transpose()?;
         let status = self
-            .changed(move |core, at| core.set_weight(&scope, weight, (&who, &why), at))
+            .changed(revision, move |core, at| {
+                core.set_weight(&scope, weight, (&who, &why), at)
+            })
             .await?;
         Ok(Response::new(wire::SetWeightResponse { status }))
     }
@@ -142,11 +150,17 @@ impl OperatorService for Operator {
             }
         };
         let wire::MoveRampRequest {
-            scope, who, why, ..
+            scope,
+            who,
+            why,
+            revision,
+            ..
         } = request;
         check_person(&who, &why)?;
         let status = self
-            .changed(move |core, at| core.move_ramp(&scope, step, (&who, &why), at))
+            .changed(revision, move |core, at| {
+                core.move_ramp(&scope, step, (&who, &why), at)
+            })
             .await?;
         Ok(Response::new(wire::MoveRampResponse { status }))
     }
@@ -241,7 +255,9 @@ fn no_decision(id: u64, range: Option<(i64, i64)>) -> Status {
 }
 
 fn refused(error: ChangeError) -> Status {
+    tracing::warn!(%error, "refused an operator's change");
     match error {
+        ChangeError::Stale { .. } => Status::aborted(error.to_string()),
         ChangeError::Invalid(message) => Status::invalid_argument(message),
         ChangeError::NotFound(message) => Status::not_found(message),
         ChangeError::Refused(message) => Status::failed_precondition(message),

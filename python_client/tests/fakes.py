@@ -158,7 +158,7 @@ class FakeGazetteer(Recorder, GazetteerServiceServicer):
 class FakeOperator(Recorder, OperatorServiceServicer):
     def GetStatus(self, request: op.GetStatusRequest, context: Any) -> op.GetStatusResponse:
         self.arrive("GetStatus", context, request)
-        return op.GetStatusResponse(status=op.Status(name="fake"))
+        return op.GetStatusResponse(status=op.Status(name="fake", generation=41))
 
     def WatchStatus(
         self, request: op.WatchStatusRequest, context: Any

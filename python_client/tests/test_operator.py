@@ -13,15 +13,23 @@ from cutover.v1 import operator_pb2 as pb
 
 SEARCH = "/gazetteer.v1.GazetteerService/SearchPlaces"
 CHANGES = [
-    pb.SetWeightRequest(scope="*", weight_bp=1250, who="ada", why="ready"),
-    pb.SetWeightRequest(scope=SEARCH, weight_bp=0, who="ada", why="too slow"),
-    pb.SetWeightRequest(scope="*", who="ada", why="over"),
-    pb.MoveRampRequest(scope="*", move=pb.RAMP_MOVE_PAUSE, who="ada", why="lunch"),
-    pb.MoveRampRequest(scope=SEARCH, move=pb.RAMP_MOVE_RESUME, who="ada", why="fed"),
-    pb.MoveRampRequest(scope="*", move=pb.RAMP_MOVE_PROMOTE, who="ada", why="good"),
-    pb.MoveRampRequest(scope="*", move=pb.RAMP_MOVE_PROMOTE_FULL, who="ada", why="best"),
-    pb.MoveRampRequest(scope="*", move=pb.RAMP_MOVE_ABORT, who="ada", why="bad"),
+    pb.SetWeightRequest(scope="*", weight_bp=1250, who="ada", why="ready", revision=41),
+    pb.SetWeightRequest(scope=SEARCH, weight_bp=0, who="ada", why="too slow", revision=41),
+    pb.SetWeightRequest(scope="*", who="ada", why="over", revision=41),
+    pb.MoveRampRequest(scope="*", move=pb.RAMP_MOVE_PAUSE, who="ada", why="lunch", revision=41),
+    pb.MoveRampRequest(scope=SEARCH, move=pb.RAMP_MOVE_RESUME, who="ada", why="fed", revision=41),
+    pb.MoveRampRequest(scope="*", move=pb.RAMP_MOVE_PROMOTE, who="ada", why="good", revision=41),
+    pb.MoveRampRequest(
+        scope="*", move=pb.RAMP_MOVE_PROMOTE_FULL, who="ada", why="best", revision=41
+    ),
+    pb.MoveRampRequest(scope="*", move=pb.RAMP_MOVE_ABORT, who="ada", why="bad", revision=41),
 ]
+
+
+def _changes(control: FakeOperator) -> list[object]:
+    """What was asked for, but for the looks at the state."""
+    requests = [seen.request for seen in control.seen]
+    return [request for request in requests if request != pb.GetStatusRequest()]
 
 
 @pytest.fixture
@@ -45,7 +53,7 @@ def test_every_change_says_who_and_why(control: FakeOperator, operator: cutover.
     operator.promote(why="good")
     operator.promote(full=True, why="best")
     operator.abort(why="bad")
-    assert [seen.request for seen in control.seen] == CHANGES
+    assert _changes(control) == CHANGES
 
 
 async def test_every_change_says_who_and_why_aio(
@@ -60,7 +68,38 @@ async def test_every_change_says_who_and_why_aio(
     await operator.promote(why="good")
     await operator.promote(full=True, why="best")
     await operator.abort(why="bad")
-    assert [seen.request for seen in control.seen] == CHANGES
+    assert _changes(control) == CHANGES
+
+
+def test_a_change_is_based_on_what_was_read_and_else_looks_again(
+    control: FakeOperator, operator: cutover.Operator
+) -> None:
+    overtaken = (grpc.StatusCode.ABORTED, "the state is at revision 41", ())
+    control.failures["MoveRamp"] = [overtaken, overtaken]
+    operator.pause(why="lunch")
+    asked = pb.MoveRampRequest(
+        scope="*", move=pb.RAMP_MOVE_PAUSE, who="ada", why="lunch", revision=41
+    )
+    assert _changes(control) == [asked] * 3
+    assert len(control.seen) == 6
+    control.failures["SetWeight"] = [overtaken]
+    with pytest.raises(cutover.Refused, match="revision 41"):
+        operator.set_weight(1, why="seen at 40", revision=40)
+    assert _changes(control)[3:] == [
+        pb.SetWeightRequest(scope="*", weight_bp=100, who="ada", why="seen at 40", revision=40)
+    ]
+
+
+async def test_a_change_is_based_on_what_was_read_and_else_looks_again_aio(
+    control: FakeOperator, async_operator: cutover.aio.Operator
+) -> None:
+    overtaken = (grpc.StatusCode.ABORTED, "the state is at revision 41", ())
+    control.failures["MoveRamp"] = [overtaken, overtaken]
+    await async_operator.pause(why="lunch")
+    assert len(_changes(control)) == 3
+    control.failures["SetWeight"] = [overtaken]
+    with pytest.raises(cutover.Refused, match="revision 41"):
+        await async_operator.set_weight(1, why="seen at 40", revision=40)
 
 
 def test_reads_what_the_control_plane_knows(
@@ -127,9 +166,9 @@ def test_a_weight_is_exact_in_basis_points(
     percent: float, control: FakeOperator, operator: cutover.Operator
 ) -> None:
     operator.set_weight(percent, why="ready")
-    (seen,) = control.seen
-    assert isinstance(seen.request, pb.SetWeightRequest)
-    assert seen.request.weight_bp / 100 == percent
+    (request,) = _changes(control)
+    assert isinstance(request, pb.SetWeightRequest)
+    assert request.weight_bp / 100 == percent
 
 
 def test_somebody_must_ask(control_target: str) -> None:
@@ -159,4 +198,4 @@ def test_each_status_has_its_exception(
         operator.promote(why="good")
     assert type(failure.value) is kind
     assert (failure.value.code, failure.value.message) == (code, "made up")
-    assert control.attempts() == {"MoveRamp": 1}
+    assert control.attempts()["MoveRamp"] == 1

@@ -50,6 +50,10 @@ pub(crate) struct ReasonArgs {
     /// Why; kept in the decision log.
     #[arg(long, value_name = "TEXT")]
     pub(crate) why: Option<String>,
+    /// Only if the state is still at this generation (`cutover status` shows it); default: at the
+    /// one that it has when the command runs.
+    #[arg(long, value_name = "GENERATION")]
+    pub(crate) revision: Option<u64>,
 }
 
 const STATUS_EXAMPLES: &str = "\

@@ -8,7 +8,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request};
+use tonic::{Code, Request, Response};
 
 use crate::args::OperatorArgs;
 use crate::failure::Failure;
@@ -17,6 +17,8 @@ use crate::failure::Failure;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait for one answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often a change looks at a state that others go on changing.
+const MAX_LOOKS: u32 = 5;
 /// Largest answer that is taken: a status of thousands of methods is some MB.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
@@ -92,6 +94,29 @@ impl Client {
         answer
             .status
             .ok_or_else(|| Failure::failed("the control plane sent no status"))
+    }
+
+    /// Asks for a change on the state that `given` names, else as it is now; where somebody else
+    /// changes it between looking and asking, looks again.
+    pub(super) async fn change<A>(
+        &mut self,
+        given: Option<u64>,
+        mut ask: impl AsyncFnMut(&mut Client, u64) -> Result<Response<A>, tonic::Status>,
+    ) -> Result<A, Failure> {
+        let mut looks = 0;
+        loop {
+            let revision = match given {
+                Some(revision) => revision,
+                None => self.status().await?.generation,
+            };
+            looks += 1;
+            match ask(self, revision).await {
+                Ok(answer) => return Ok(answer.into_inner()),
+                Err(status)
+                    if status.code() == Code::Aborted && given.is_none() && looks < MAX_LOOKS => {}
+                Err(status) => return Err(self.failure(&status)),
+            }
+        }
     }
 
     /// A request with a deadline.

@@ -81,10 +81,10 @@ fn render(decision: &Decision, judged: &Judged) -> String {
         Phase::Unspecified => String::new(),
         phase => format!(", the ramp then {}", phase_word(phase)),
     };
-    let (who, epoch) = (&decision.who, decision.epoch);
+    let (who, epoch, revision) = (&decision.who, decision.epoch, decision.revision);
     line(
         &mut out,
-        format_args!("  {at}, by {who}, epoch {epoch}{phase}"),
+        format_args!("  {at}, by {who}, on revision {revision}, epoch {epoch}{phase}"),
     );
     line(&mut out, format_args!("  why: {}", decision.why));
     if let Some(verdict) = &decision.verdict {

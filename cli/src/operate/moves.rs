@@ -36,12 +36,11 @@ pub(crate) async fn abort(args: MoveArgs) -> Result<Outcome, Failure> {
 
 async fn run(args: MoveArgs, step: RampMove, done: &str) -> Result<Outcome, Failure> {
     let mut client = Client::connect(&args.operator).await?;
-    // Everything needs no look at the status: an abort goes out at once.
     let scope = match &args.scope {
         None => scope::ALL.to_owned(),
         Some(given) => scope::resolve(Some(given), &client.status().await?)?,
     };
-    let request = client.request(MoveRampRequest {
+    let message = MoveRampRequest {
         scope: scope.clone(),
         r#move: step.into(),
         who: args.reason.who,
@@ -49,11 +48,17 @@ async fn run(args: MoveArgs, step: RampMove, done: &str) -> Result<Outcome, Fail
             .reason
             .why
             .unwrap_or_else(|| "no reason given".to_owned()),
-    });
-    let answer = client.service.move_ramp(request).await;
-    let answer = answer
-        .map_err(|status| client.failure(&status))?
-        .into_inner();
+        revision: None,
+    };
+    let ask = async |client: &mut Client, revision| {
+        let revision = Some(revision);
+        let request = client.request(MoveRampRequest {
+            revision,
+            ..message.clone()
+        });
+        client.service.move_ramp(request).await
+    };
+    let answer = client.change(args.reason.revision, ask).await?;
     match args.operator.output {
         Output::Json => print(&json::render("MoveRampResponse", &answer, Shape::Pretty)?)?,
         Output::Text => print(&text(done, &scope, &answer.status.unwrap_or_default()))?,

@@ -36,16 +36,22 @@ pub(crate) async fn run(args: WeightArgs) -> Result<Outcome, Failure> {
         None => scope::ALL.to_owned(),
         Some(given) => scope::resolve(Some(&given), &client.status().await?)?,
     };
-    let request = client.request(SetWeightRequest {
+    let message = SetWeightRequest {
         scope: scope.clone(),
         weight_bp: weight.map(|weight| u32::from(weight.bp())),
         who: args.reason.who.clone(),
         why,
-    });
-    let answer = client.service.set_weight(request).await;
-    let answer = answer
-        .map_err(|status| client.failure(&status))?
-        .into_inner();
+        revision: None,
+    };
+    let ask = async |client: &mut Client, revision| {
+        let revision = Some(revision);
+        let request = client.request(SetWeightRequest {
+            revision,
+            ..message.clone()
+        });
+        client.service.set_weight(request).await
+    };
+    let answer = client.change(args.reason.revision, ask).await?;
     match args.operator.output {
         Output::Json => print(&json::render("SetWeightResponse", &answer, Shape::Pretty)?)?,
         Output::Text => {

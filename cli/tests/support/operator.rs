@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
@@ -26,6 +27,8 @@ pub(crate) struct Operator {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// How many changes from now on find that somebody else was faster.
+    pub(crate) overtaken: Arc<AtomicU32>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -34,12 +37,14 @@ impl Operator {
     /// Starts a fake that asks for `token` and tells `states`, the first one to `GetStatus`.
     pub(crate) fn start(token: &'static str, states: Vec<Status>) -> Operator {
         let asked = Arc::new(Mutex::new(Vec::new()));
+        let overtaken = Arc::new(AtomicU32::new(0));
         let (told, address) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let fake = Fake {
             token,
             states,
             asked: asked.clone(),
+            overtaken: overtaken.clone(),
         };
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -61,6 +66,7 @@ impl Operator {
         Operator {
             address,
             asked,
+            overtaken,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -85,6 +91,7 @@ struct Fake {
     token: &'static str,
     states: Vec<Status>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    overtaken: Arc<AtomicU32>,
 }
 
 type Answer<T> = Result<Response<T>, tonic::Status>;
@@ -102,6 +109,22 @@ impl Fake {
                 "the token is missing or wrong",
             ))
         }
+    }
+}
+
+impl Fake {
+    /// Refuses what is based on another state, as a control plane does.
+    fn keep(&self, asked: Asked, revision: Option<u64>) -> Result<(), tonic::Status> {
+        self.asked.lock().unwrap().push(asked);
+        if self
+            .overtaken
+            .fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1))
+            .is_ok()
+            || revision != self.states.first().map(|status| status.generation)
+        {
+            return Err(tonic::Status::aborted("the state is at another revision"));
+        }
+        Ok(())
     }
 }
 
@@ -133,19 +156,15 @@ impl OperatorService for Fake {
 
     async fn set_weight(&self, request: Request<SetWeightRequest>) -> Answer<SetWeightResponse> {
         let status = self.admit(&request)?;
-        self.asked
-            .lock()
-            .unwrap()
-            .push(Asked::Weight(request.into_inner()));
+        let (revision, asked) = (request.get_ref().revision, request.into_inner());
+        self.keep(Asked::Weight(asked), revision)?;
         Ok(Response::new(SetWeightResponse { status }))
     }
 
     async fn move_ramp(&self, request: Request<MoveRampRequest>) -> Answer<MoveRampResponse> {
         let status = self.admit(&request)?;
-        self.asked
-            .lock()
-            .unwrap()
-            .push(Asked::Move(request.into_inner()));
+        let (revision, asked) = (request.get_ref().revision, request.into_inner());
+        self.keep(Asked::Move(asked), revision)?;
         Ok(Response::new(MoveRampResponse { status }))
     }
 

@@ -25,6 +25,7 @@ export class Ramps {
       stepsBp: [0, ...state.stepsBp],
       override: state.overrides.find((o) => o.scope === ramp.scope || o.scope === "*"),
       methods: state.methods.map((method) => method.method),
+      revision: state.generation,
       few: ramps.length <= OPEN_UP_TO,
     }));
     keyed(this.#root, items, (item) => item.ramp.scope, createRamp);
@@ -81,7 +82,7 @@ function createRamp(first) {
   details.open = first.few;
   return {
     node,
-    update({ ramp, now, stepsBp, override, methods }) {
+    update({ ramp, now, stepsBp, override, methods, revision }) {
       phase.update(PHASES[ramp.phase] ?? PHASES.unspecified);
       verdict.update(VERDICTS[ramp.verdict.kind] ?? VERDICTS.unspecified);
       setClass(node, `card ramp ${PHASES[ramp.phase]?.tone ?? "warn"}`);
@@ -110,7 +111,7 @@ function createRamp(first) {
       if (ramp.phase !== lastPhase && ramp.phase === "degraded") details.open = true;
       lastPhase = ramp.phase;
       const more = Math.max(0, ...ramp.verdict.gates.map((gate) => gate.moreCalls ?? 0));
-      const next = nextStep(ramp, more, methods);
+      const next = nextStep(ramp, more, methods, revision);
       setText(sentence, next.sentence);
       if (next.commands.join("\n") !== shown) {
         shown = next.commands.join("\n");

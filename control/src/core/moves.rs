@@ -24,9 +24,30 @@ pub(crate) enum ChangeError {
     /// Not in the state that things are in.
     #[error("{0}")]
     Refused(String),
+    /// Based on another state than the one that things are in.
+    #[error(
+        "this is based on revision {based_on}, but the state is at revision {current}: look at \
+         it (`cutover status`), and ask again with that revision if it is still right"
+    )]
+    Stale {
+        /// As the request says.
+        based_on: u64,
+        /// The generation now.
+        current: u64,
+    },
 }
 
 impl Core {
+    /// Whether a request may change the state as it is now: one that says which state it is based
+    /// on may change no other. Every change raises the generation, so none can be replayed.
+    pub(crate) fn check_revision(&self, based_on: Option<u64>) -> Result<(), ChangeError> {
+        let current = self.generation;
+        match based_on {
+            Some(based_on) if based_on != current => Err(ChangeError::Stale { based_on, current }),
+            _ => Ok(()),
+        }
+    }
+
     /// Overrides a weight, or ends an override.
     pub(crate) fn set_weight(
         &mut self,

@@ -12,6 +12,7 @@ fn weight(scope: &str, weight_bp: Option<u32>, who: &str) -> wire::SetWeightRequ
         weight_bp,
         who: who.into(),
         why: "a test".into(),
+        ..Default::default()
     }
 }
 
@@ -112,6 +113,7 @@ async fn changes_that_make_no_sense_are_refused_and_say_what_would_be_right() {
         r#move: step.into(),
         who: "ada".into(),
         why: String::new(),
+        ..Default::default()
     };
     let pinned = "/gazetteer.v1.GazetteerService/RecordVisit";
     for (request, code, says) in [
@@ -147,6 +149,49 @@ async fn changes_that_make_no_sense_are_refused_and_say_what_would_be_right() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_is_replayed_or_based_on_an_older_state_is_refused() {
+    let plane = Plane::start(MANIFEST).await;
+    let mut operator = plane.operator().await;
+    let revision = plane.status().await.generation;
+    let promote = wire::MoveRampRequest {
+        scope: "*".into(),
+        r#move: wire::RampMove::Promote.into(),
+        who: "ada".into(),
+        why: "seen enough".into(),
+        revision: Some(revision),
+    };
+    operator.move_ramp(promote.clone()).await.unwrap();
+    let replayed = operator.move_ramp(promote).await.unwrap_err();
+    assert_eq!(replayed.code(), Code::Aborted);
+    let now = revision + 1;
+    for says in [
+        format!("based on revision {revision}"),
+        format!("at revision {now}"),
+        "cutover status".to_owned(),
+    ] {
+        assert!(replayed.message().contains(&says), "{replayed}");
+    }
+    for other in [revision, now + 1] {
+        let stale = wire::SetWeightRequest {
+            revision: Some(other),
+            ..weight("*", Some(10_000), "ada")
+        };
+        let status = operator.set_weight(stale).await.unwrap_err();
+        assert_eq!(status.code(), Code::Aborted);
+    }
+    let status = plane.status().await;
+    assert_eq!((status.ramps[0].weight_bp, status.generation), (100, now));
+    let mut log = plane.decisions().await;
+    assert_eq!(log.len(), 1, "what is refused changes nothing");
+    assert_eq!(log.remove(0).revision, revision);
+    let fresh = wire::SetWeightRequest {
+        revision: Some(now),
+        ..weight("*", Some(10_000), "ada")
+    };
+    operator.set_weight(fresh).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_person_pauses_promotes_and_aborts_a_ramp() {
     let plane = Plane::start(MANIFEST).await;
     let mut proxy = Proxy::connect(&plane, 'a').await;
@@ -163,6 +208,7 @@ async fn a_person_pauses_promotes_and_aborts_a_ramp() {
             r#move: step.into(),
             who: "ada".into(),
             why: "a test".into(),
+            ..Default::default()
         };
         let status = operator
             .move_ramp(request)

@@ -110,6 +110,7 @@ async fn bad_evidence_rolls_back_to_zero_and_latches_until_resumed_in_a_new_epoc
         r#move: wire::RampMove::Resume.into(),
         who: "ada".into(),
         why: "fixed".into(),
+        ..Default::default()
     };
     operator.move_ramp(resume).await.unwrap();
     proxy.next_table().await;

@@ -81,6 +81,7 @@ async fn what_two_control_planes_hear_adds_up_and_moves_the_proxies_of_both() {
         weight_bp: Some(2_500),
         who: "ada".into(),
         why: "a try".into(),
+        ..Default::default()
     };
     let answer = operator.set_weight(all).await.unwrap().into_inner();
     assert_eq!(answer.status.unwrap().overrides.len(), 1);
@@ -162,6 +163,7 @@ async fn changes_asked_of_both_at_once_are_all_made() {
         weight_bp: Some(weight_bp),
         who: "ada".into(),
         why: "why".into(),
+        ..Default::default()
     };
     for round in 1..=10 {
         let (a, b) = tokio::join!(

@@ -140,6 +140,7 @@ async fn after_a_corrupt_store_the_ramp_stands_at_0_until_a_person_resumes_it() 
         r#move: wire::RampMove::Resume.into(),
         who: "ada".into(),
         why: "looked".into(),
+        ..Default::default()
     };
     operator.move_ramp(resume).await.unwrap();
     while proxy_again.weight_bp() == 0 {

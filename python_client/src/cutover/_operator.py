@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import getpass
 import math
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import grpc
 from typing_extensions import Self
@@ -27,13 +27,25 @@ ALL: Final = "*"
 """The scope that means every method."""
 
 _RETRY: Final = Retry(contracts=(pb,))
+_MAX_LOOKS: Final = 5
+"""How often a change looks at a state that others go on changing."""
+
+_Change = TypeVar("_Change", pb.SetWeightRequest, pb.MoveRampRequest)
+
+
+class _Changed(Protocol):
+    @property
+    def status(self) -> pb.Status: ...
 
 
 class Operator:
     """What operators say to the control plane; from any thread.
 
-    Every change names who asks and why; both are kept in the decision log. A scope is
-    "/package.Service/Method", or "*" for all. Each call raises `CutoverError`.
+    Every change names who asks, why, and the revision of the state that it is based on; all three
+    are kept in the decision log. `revision` is the `generation` of a `status` that was read: where
+    the state has changed since, `Refused` is raised and nothing is done. Without it the change is
+    based on the state as it is when it is asked for. A scope is "/package.Service/Method", or "*"
+    for all. Each call raises `CutoverError`.
     """
 
     def __init__(
@@ -74,32 +86,36 @@ class Operator:
             finally:
                 call.cancel()
 
-    def set_weight(self, percent: float, *, scope: str = ALL, why: str) -> pb.Status:
+    def set_weight(
+        self, percent: float, *, scope: str = ALL, why: str, revision: int | None = None
+    ) -> pb.Status:
         """Overrides the weight until it is reset; 0 to 100 percent, in steps of 0.01."""
-        with _errors():
-            return self._stub.SetWeight(_set_weight(percent, scope, self._who, why)).status
+        request = _set_weight(percent, scope, self._who, why)
+        return self._change(self._stub.SetWeight, request, revision)
 
-    def reset_weight(self, *, scope: str = ALL, why: str) -> pb.Status:
+    def reset_weight(self, *, scope: str = ALL, why: str, revision: int | None = None) -> pb.Status:
         """Ends an override: the ramp or the manifest decides again."""
-        with _errors():
-            return self._stub.SetWeight(_set_weight(None, scope, self._who, why)).status
+        request = _set_weight(None, scope, self._who, why)
+        return self._change(self._stub.SetWeight, request, revision)
 
-    def pause(self, *, scope: str = ALL, why: str) -> pb.Status:
+    def pause(self, *, scope: str = ALL, why: str, revision: int | None = None) -> pb.Status:
         """Stops the ramp where it is; the weight stays."""
-        return self._move(pb.RAMP_MOVE_PAUSE, scope, why)
+        return self._move(pb.RAMP_MOVE_PAUSE, scope, why, revision)
 
-    def resume(self, *, scope: str = ALL, why: str) -> pb.Status:
+    def resume(self, *, scope: str = ALL, why: str, revision: int | None = None) -> pb.Status:
         """Goes on after a pause, or from weight 0 after a rollback."""
-        return self._move(pb.RAMP_MOVE_RESUME, scope, why)
+        return self._move(pb.RAMP_MOVE_RESUME, scope, why, revision)
 
-    def promote(self, *, full: bool = False, scope: str = ALL, why: str) -> pb.Status:
+    def promote(
+        self, *, full: bool = False, scope: str = ALL, why: str, revision: int | None = None
+    ) -> pb.Status:
         """Takes the next step now, or the last one with `full`, whatever the evidence says."""
         move = pb.RAMP_MOVE_PROMOTE_FULL if full else pb.RAMP_MOVE_PROMOTE
-        return self._move(move, scope, why)
+        return self._move(move, scope, why, revision)
 
-    def abort(self, *, scope: str = ALL, why: str) -> pb.Status:
+    def abort(self, *, scope: str = ALL, why: str, revision: int | None = None) -> pb.Status:
         """Back to weight 0, until somebody resumes."""
-        return self._move(pb.RAMP_MOVE_ABORT, scope, why)
+        return self._move(pb.RAMP_MOVE_ABORT, scope, why, revision)
 
     def differences(self, *, method: str = "", path: str = "", limit: int = 50) -> Sequence[Sample]:
         """Examples of differences, newest first; at most 500."""
@@ -154,9 +170,24 @@ class Operator:
     ) -> None:
         self.close()
 
-    def _move(self, move: pb.RampMove.ValueType, scope: str, why: str) -> pb.Status:
+    def _move(
+        self, move: pb.RampMove.ValueType, scope: str, why: str, revision: int | None
+    ) -> pb.Status:
+        request = _move_ramp(move, scope, self._who, why)
+        return self._change(self._stub.MoveRamp, request, revision)
+
+    def _change(
+        self, ask: Callable[[_Change], _Changed], request: _Change, revision: int | None
+    ) -> pb.Status:
         with _errors():
-            return self._stub.MoveRamp(_move_ramp(move, scope, self._who, why)).status
+            for looks_left in reversed(range(_MAX_LOOKS)):
+                request.revision = self.status().generation if revision is None else revision
+                try:
+                    return ask(request).status
+                except grpc.RpcError as error:
+                    if revision is not None or not looks_left or not _overtaken(error):
+                        raise
+        raise AssertionError("the last look returns or raises")
 
 
 class AsyncOperator:
@@ -190,34 +221,38 @@ class AsyncOperator:
             finally:
                 call.cancel()
 
-    async def set_weight(self, percent: float, *, scope: str = ALL, why: str) -> pb.Status:
+    async def set_weight(
+        self, percent: float, *, scope: str = ALL, why: str, revision: int | None = None
+    ) -> pb.Status:
         """Overrides the weight until it is reset; 0 to 100 percent, in steps of 0.01."""
-        with _errors():
-            request = _set_weight(percent, scope, self._who, why)
-            return (await self._stub.SetWeight(request)).status
+        request = _set_weight(percent, scope, self._who, why)
+        return await self._change(self._stub.SetWeight, request, revision)
 
-    async def reset_weight(self, *, scope: str = ALL, why: str) -> pb.Status:
+    async def reset_weight(
+        self, *, scope: str = ALL, why: str, revision: int | None = None
+    ) -> pb.Status:
         """Ends an override: the ramp or the manifest decides again."""
-        with _errors():
-            request = _set_weight(None, scope, self._who, why)
-            return (await self._stub.SetWeight(request)).status
+        request = _set_weight(None, scope, self._who, why)
+        return await self._change(self._stub.SetWeight, request, revision)
 
-    async def pause(self, *, scope: str = ALL, why: str) -> pb.Status:
+    async def pause(self, *, scope: str = ALL, why: str, revision: int | None = None) -> pb.Status:
         """Stops the ramp where it is; the weight stays."""
-        return await self._move(pb.RAMP_MOVE_PAUSE, scope, why)
+        return await self._move(pb.RAMP_MOVE_PAUSE, scope, why, revision)
 
-    async def resume(self, *, scope: str = ALL, why: str) -> pb.Status:
+    async def resume(self, *, scope: str = ALL, why: str, revision: int | None = None) -> pb.Status:
         """Goes on after a pause, or from weight 0 after a rollback."""
-        return await self._move(pb.RAMP_MOVE_RESUME, scope, why)
+        return await self._move(pb.RAMP_MOVE_RESUME, scope, why, revision)
 
-    async def promote(self, *, full: bool = False, scope: str = ALL, why: str) -> pb.Status:
+    async def promote(
+        self, *, full: bool = False, scope: str = ALL, why: str, revision: int | None = None
+    ) -> pb.Status:
         """Takes the next step now, or the last one with `full`, whatever the evidence says."""
         move = pb.RAMP_MOVE_PROMOTE_FULL if full else pb.RAMP_MOVE_PROMOTE
-        return await self._move(move, scope, why)
+        return await self._move(move, scope, why, revision)
 
-    async def abort(self, *, scope: str = ALL, why: str) -> pb.Status:
+    async def abort(self, *, scope: str = ALL, why: str, revision: int | None = None) -> pb.Status:
         """Back to weight 0, until somebody resumes."""
-        return await self._move(pb.RAMP_MOVE_ABORT, scope, why)
+        return await self._move(pb.RAMP_MOVE_ABORT, scope, why, revision)
 
     async def differences(
         self, *, method: str = "", path: str = "", limit: int = 50
@@ -275,9 +310,27 @@ class AsyncOperator:
     ) -> None:
         await self.close()
 
-    async def _move(self, move: pb.RampMove.ValueType, scope: str, why: str) -> pb.Status:
+    async def _move(
+        self, move: pb.RampMove.ValueType, scope: str, why: str, revision: int | None
+    ) -> pb.Status:
+        request = _move_ramp(move, scope, self._who, why)
+        return await self._change(self._stub.MoveRamp, request, revision)
+
+    async def _change(
+        self, ask: Callable[[_Change], Awaitable[_Changed]], request: _Change, revision: int | None
+    ) -> pb.Status:
         with _errors():
-            return (await self._stub.MoveRamp(_move_ramp(move, scope, self._who, why))).status
+            for looks_left in reversed(range(_MAX_LOOKS)):
+                if revision is None:
+                    request.revision = (await self.status()).generation
+                else:
+                    request.revision = revision
+                try:
+                    return (await ask(request)).status
+                except grpc.RpcError as error:
+                    if revision is not None or not looks_left or not _overtaken(error):
+                        raise
+        raise AssertionError("the last look returns or raises")
 
 
 @contextmanager
@@ -286,6 +339,10 @@ def _errors() -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         raise exceptions.from_rpc_error(error) from error
+
+
+def _overtaken(error: grpc.RpcError) -> bool:
+    return exceptions.from_rpc_error(error).code == grpc.StatusCode.ABORTED
 
 
 def _set_weight(percent: float | None, scope: str, who: str, why: str) -> pb.SetWeightRequest:

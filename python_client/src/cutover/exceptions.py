@@ -41,6 +41,7 @@ _BY_CODE: dict[grpc.StatusCode, type[CutoverError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: Refused,
     grpc.StatusCode.NOT_FOUND: Refused,
     grpc.StatusCode.FAILED_PRECONDITION: Refused,
+    grpc.StatusCode.ABORTED: Refused,
     grpc.StatusCode.OUT_OF_RANGE: Refused,
     grpc.StatusCode.PERMISSION_DENIED: Refused,
     grpc.StatusCode.UNAUTHENTICATED: Refused,

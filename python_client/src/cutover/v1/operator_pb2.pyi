@@ -901,6 +901,7 @@ class SetWeightRequest(_message.Message):
     WEIGHT_BP_FIELD_NUMBER: _builtins.int
     WHO_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     scope: _builtins.str
     """"/package.Service/Method", or "*" for all."""
     weight_bp: _builtins.int
@@ -909,6 +910,11 @@ class SetWeightRequest(_message.Message):
     """Who asks; required."""
     why: _builtins.str
     """Why; kept in the log."""
+    revision: _builtins.int
+    """The generation of the state (`Status.generation`) that the change is based on. Where the state
+    has moved on, the change is refused with ABORTED, so that nobody changes what they have not
+    seen, and no request counts twice: it raises the generation itself. Unset: whatever the state.
+    """
     def __init__(
         self,
         *,
@@ -916,13 +922,19 @@ class SetWeightRequest(_message.Message):
         weight_bp: _builtins.int | None = ...,
         who: _builtins.str = ...,
         why: _builtins.str = ...,
+        revision: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight_bp", b"_weight_bp", "weight_bp", b"weight_bp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "_weight_bp", b"_weight_bp", "revision", b"revision", "weight_bp", b"weight_bp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight_bp", b"_weight_bp", "scope", b"scope", "weight_bp", b"weight_bp", "who", b"who", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "_weight_bp", b"_weight_bp", "revision", b"revision", "scope", b"scope", "weight_bp", b"weight_bp", "who", b"who", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__revision: _TypeAlias = _typing.Literal["revision"]  # noqa: Y015
+    _WhichOneofArgType__revision: _TypeAlias = _typing.Literal["_revision", b"_revision"]  # noqa: Y015
     _WhichOneofReturnType__weight_bp: _TypeAlias = _typing.Literal["weight_bp"]  # noqa: Y015
     _WhichOneofArgType__weight_bp: _TypeAlias = _typing.Literal["_weight_bp", b"_weight_bp"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revision) -> _WhichOneofReturnType__revision | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__weight_bp) -> _WhichOneofReturnType__weight_bp | None: ...
 
 Global___SetWeightRequest: _TypeAlias = SetWeightRequest  # noqa: Y015
@@ -961,6 +973,7 @@ class MoveRampRequest(_message.Message):
     MOVE_FIELD_NUMBER: _builtins.int
     WHO_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     scope: _builtins.str
     """"/package.Service/Method", or "*" for all."""
     move: Global___RampMove.ValueType
@@ -969,6 +982,11 @@ class MoveRampRequest(_message.Message):
     """Who asks; required."""
     why: _builtins.str
     """Why; kept in the log."""
+    revision: _builtins.int
+    """The generation of the state (`Status.generation`) that the change is based on. Where the state
+    has moved on, the change is refused with ABORTED, so that nobody changes what they have not
+    seen, and no request counts twice: it raises the generation itself. Unset: whatever the state.
+    """
     def __init__(
         self,
         *,
@@ -976,12 +994,15 @@ class MoveRampRequest(_message.Message):
         move: Global___RampMove.ValueType = ...,
         who: _builtins.str = ...,
         why: _builtins.str = ...,
+        revision: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "revision", b"revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["move", b"move", "scope", b"scope", "who", b"who", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "move", b"move", "revision", b"revision", "scope", b"scope", "who", b"who", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__revision: _TypeAlias = _typing.Literal["revision"]  # noqa: Y015
+    _WhichOneofArgType__revision: _TypeAlias = _typing.Literal["_revision", b"_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revision) -> _WhichOneofReturnType__revision | None: ...
 
 Global___MoveRampRequest: _TypeAlias = MoveRampRequest  # noqa: Y015
 
@@ -1284,6 +1305,7 @@ class Decision(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     BASIS_FIELD_NUMBER: _builtins.int
     SAMPLES_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Rises by one."""
     at_unix_ms: _builtins.int
@@ -1306,6 +1328,8 @@ class Decision(_message.Message):
     """Phase of the ramp after it, where it is about one ramp."""
     epoch: _builtins.int
     """The epoch of the evidence after it."""
+    revision: _builtins.int
+    """The generation of the state that it was decided on; 0 where an older version decided it."""
     @_builtins.property
     def verdict(self) -> Global___Verdict:
         """The verdict that led to it, where the ramp decided."""
@@ -1334,10 +1358,11 @@ class Decision(_message.Message):
         epoch: _builtins.int = ...,
         basis: Global___Basis | None = ...,
         samples: _abc.Iterable[Global___SamplePair] | None = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at_unix_ms", b"at_unix_ms", "basis", b"basis", "epoch", b"epoch", "from_bp", b"from_bp", "id", b"id", "phase", b"phase", "samples", b"samples", "scope", b"scope", "to_bp", b"to_bp", "verdict", b"verdict", "who", b"who", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at_unix_ms", b"at_unix_ms", "basis", b"basis", "epoch", b"epoch", "from_bp", b"from_bp", "id", b"id", "phase", b"phase", "revision", b"revision", "samples", b"samples", "scope", b"scope", "to_bp", b"to_bp", "verdict", b"verdict", "who", b"who", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class OperatorServiceStub:
-    """The operator's API. Every change names who and why; both are kept in the decision log.
+    """The operator's API. Every change names who, why, and the revision of the state that it is based
+    on; all three are kept in the decision log.
     """
 
     def __init__(self, channel):
@@ -78,7 +79,8 @@ class OperatorServiceStub:
 
 
 class OperatorServiceServicer:
-    """The operator's API. Every change names who and why; both are kept in the decision log.
+    """The operator's API. Every change names who, why, and the revision of the state that it is based
+    on; all three are kept in the decision log.
     """
 
     def GetStatus(self, request, context):
@@ -189,7 +191,8 @@ def add_OperatorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OperatorService:
-    """The operator's API. Every change names who and why; both are kept in the decision log.
+    """The operator's API. Every change names who, why, and the revision of the state that it is based
+    on; all three are kept in the decision log.
     """
 
     @staticmethod

@@ -29,7 +29,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OperatorServiceStub:
-    """The operator's API. Every change names who and why; both are kept in the decision log."""
+    """The operator's API. Every change names who, why, and the revision of the state that it is based
+    on; all three are kept in the decision log.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -54,7 +56,9 @@ class OperatorServiceStub:
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
-    """The operator's API. Every change names who and why; both are kept in the decision log."""
+    """The operator's API. Every change names who, why, and the revision of the state that it is based
+    on; all three are kept in the decision log.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatus: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetStatusRequest, _operator_pb2.GetStatusResponse]  # type: ignore[assignment]
@@ -75,7 +79,9 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """The migration report: both arms side by side, and what the comparison found."""
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The operator's API. Every change names who and why; both are kept in the decision log."""
+    """The operator's API. Every change names who, why, and the revision of the state that it is based
+    on; all three are kept in the decision log.
+    """
 
     @_abc_1.abstractmethod
     def GetStatus(
