@@ -1,33 +1,33 @@
 //! Prints the tables of `docs/evidence.md`: `make simulate`. Words choose some of them:
-//! `questions`, `ramps`, `faults`, `good`.
+//! `questions`, `exact`, `ramps`, `faults`, `good`. How far it is goes to standard error.
 
+#[path = "../tests/simulation/exact.rs"]
+mod exact;
 #[path = "../tests/simulation/questions.rs"]
 mod questions;
 #[path = "../tests/simulation/ramp.rs"]
 mod ramp;
 #[path = "../tests/simulation/random.rs"]
 mod random;
+#[path = "../tests/simulation/runs.rs"]
+mod runs;
 
-use ramp::{Steps, World, until_advance, until_rollback};
+use ramp::{Steps, WAY, World, until_advance, until_rollback};
 
-/// Of each question, and of ramps whose times are not judged; those cost most.
-const RUNS: u32 = 2_000;
-const TIMED_RUNS: u32 = 200;
-/// Of each fault.
-const FAULT_RUNS: u64 = 100;
-/// A ramp on its way: percent, and calls.
-const WAY: [(f64, u64); 5] = [
-    (0.0, 2_000),
-    (1.0, 2_000),
-    (10.0, 2_000),
-    (50.0, 2_000),
-    (100.0, 2_000),
-];
+/// Of each question: these tell 5 % to 0.15 %.
+const RUNS: u32 = 20_000;
+/// Of each whole ramp.
+const RAMPS: u32 = 2_000;
+/// Of each fault, and of each good candidate.
+const FAULT_RUNS: u32 = 200;
+/// After so many calls a fault counts as not found.
+const MOST_CALLS: u64 = 200_000;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let tables: [(&str, fn()); 4] = [
+    let tables: [(&str, fn()); 5] = [
         ("questions", questions),
+        ("exact", exact),
         ("ramps", ramps),
         ("faults", faults),
         ("good", good),
@@ -43,76 +43,100 @@ fn main() {
 fn questions() {
     println!("| question | setting | runs | false alarms | allowed |");
     println!("| --- | --- | ---: | ---: | ---: |");
-    for of in questions::all(RUNS) {
-        let (name, setting, percent) = (of.question, &of.setting, 100.0 * of.share());
+    for question in questions::all() {
+        let (name, setting) = (question.name, &question.setting);
+        eprintln!("{name}, {setting} …");
+        let percent = 100.0 * question.alarms(RUNS);
         println!("| {name} | {setting} | {RUNS} | {percent:.2} % | 5 % |");
+    }
+    let (percent, tosses) = (100.0 * questions::naive(RUNS), "2,000 tosses");
+    println!("| fair coin, naive z-test | {tosses} | {RUNS} | {percent:.2} % | 5 % |");
+}
+
+fn exact() {
+    println!("| question | setting | chance of a false alarm, exactly | allowed |");
+    println!("| --- | --- | ---: | ---: |");
+    for (name, setting, chance) in exact::all() {
+        println!("| {name} | {setting} | {:.3} % | 5 % |", 100.0 * chance);
     }
 }
 
 fn ramps() {
     println!("| 10,000 calls at 0, 1, 10, 50 and 100 % | runs | rolled back | allowed |");
     println!("| --- | ---: | ---: | ---: |");
-    for failing in [0.0, 0.001, 0.01, 0.1] {
-        for (noise, times) in [(0.0, None), (0.3, None), (0.3, Some(([10.0, 10.0], 1.0)))] {
+    for (noise, times) in [(0.0, None), (0.3, None), (0.3, Some(([10.0, 10.0], 1.0)))] {
+        for failing in [0.0, 0.001, 0.01, 0.1] {
             let world = World {
                 noise,
                 times,
                 ..World::alike(failing)
             };
-            let runs = times.map_or(RUNS, |_| TIMED_RUNS);
-            let rolled_back = |seed: &u32| until_rollback(&world, &WAY, (*seed).into()).is_some();
-            let alarms = (0..runs).filter(rolled_back).count();
-            println!(
-                "| {} % fail, {} % differ by noise{} | {runs} | {:.2} % | 5 % |",
+            let name = format!(
+                "{} % fail, a field differs by itself in {} %{}",
                 100.0 * failing,
                 100.0 * noise,
                 times.map_or("", |_| ", times are judged"),
-                100.0 * alarms as f64 / f64::from(runs),
             );
+            eprintln!("ramps: {name} …");
+            let alarms = runs::each(RAMPS, |seed| until_rollback(&world, &WAY, seed));
+            let alarms = alarms.iter().flatten().count() as f64;
+            let percent = 100.0 * alarms / f64::from(RAMPS);
+            println!("| {name} | {RAMPS} | {percent:.2} % | 5 % |");
         }
     }
 }
 
 fn faults() {
-    println!("| what is wrong | weight | calls until rolled back: median | 95 of 100 runs |");
-    println!("| --- | ---: | ---: | ---: |");
+    let heading = "calls until rolled back: median | 95 of 100 runs";
+    println!("| what is wrong | weight | `noisePercent` | {heading} |");
+    println!("| --- | ---: | ---: | ---: | ---: |");
     let clean = World::alike(0.0);
     let times = |candidate, tail| World {
         times: Some(([10.0, candidate], tail)),
         ..clean
     };
-    let wrong = |wrong, noise| World {
+    let wrong = |wrong, repeats| World {
         wrong,
-        noise,
+        repeats,
         ..clean
     };
     let errors = World {
         failing: [0.001, 0.006],
         ..clean
     };
+    let beside_noise = World {
+        noise: 0.3,
+        ..wrong(0.05, 0.05)
+    };
     let of = [
-        ("errors 0.1 % → 0.6 %", errors),
-        ("a wrong answer always", wrong(1.0, 0.0)),
-        ("a wrong answer in 1 of 20", wrong(0.05, 0.0)),
-        ("a wrong answer in 1 of 200", wrong(0.005, 0.0)),
+        ("errors 0.1 % → 0.6 %", errors, [1.0, 10.0, 50.0].as_slice()),
+        ("a wrong answer in 1 of 200", wrong(0.005, 0.0), &[10.0]),
+        ("a wrong answer in 1 of 200", wrong(0.005, 0.05), &[10.0]),
+        ("a wrong answer in 1 of 200", wrong(0.005, 0.2), &[10.0]),
+        ("a wrong answer in 1 of 200", wrong(0.005, 1.0), &[10.0]),
+        ("a wrong answer in 1 of 20", wrong(0.05, 0.05), &[10.0]),
+        ("the same beside a noisy field", beside_noise, &[10.0]),
+        ("a wrong answer always", wrong(1.0, 0.05), &[10.0]),
+        ("all calls 20 % slower", times(12.0, 1.0), &[10.0, 50.0]),
+        ("all calls 50 % slower", times(15.0, 1.0), &[10.0, 50.0]),
         (
-            "a wrong answer in 1 of 20, beside a noisy field",
-            wrong(0.05, 0.3),
+            "1 in 100 takes 20 times as long",
+            times(10.0, 20.0),
+            &[10.0, 50.0],
         ),
-        ("20 % slower", times(12.0, 1.0)),
-        ("50 % slower", times(15.0, 1.0)),
-        ("1 call in 100 takes 20 times as long", times(10.0, 20.0)),
     ];
-    for (name, world) in of {
-        for weight in [10.0, 50.0] {
-            let (median, most) = quantiles(&world, &[(weight, 100_000)], until_rollback);
-            println!("| {name} | {weight} % | {median} | {most} |");
+    for (name, world, weights) in of {
+        for weight in weights {
+            let repeats = 100.0 * world.repeats;
+            eprintln!("{name}, at {weight} % …");
+            let [median, most] = quantiles(&world, &[(*weight, MOST_CALLS)], until_rollback);
+            println!("| {name} | {weight} % | {repeats} % | {median} | {most} |");
         }
     }
 }
 
 fn good() {
-    println!("| a good candidate | weight | calls until it may advance: median | 95 of 100 |");
+    println!("| a good candidate | weight | calls until it may advance: median | 95 of 100 runs |");
     println!("| --- | ---: | ---: | ---: |");
     let clean = World::alike(0.0);
     let fast = |candidate| World {
@@ -132,28 +156,25 @@ fn good() {
     ];
     for (name, world) in of {
         for weight in [0.0, 10.0, 50.0] {
-            let (median, most) = quantiles(&world, &[(weight, 100_000)], until_advance);
+            eprintln!("{name}, at {weight} % …");
+            let [median, most] = quantiles(&world, &[(weight, MOST_CALLS)], until_advance);
             println!("| {name} | {weight} % | {median} | {most} |");
         }
     }
 }
 
+/// The median and the 95th of 100, in words.
 fn quantiles(
     world: &World,
     steps: &Steps,
     until: fn(&World, &Steps, u64) -> Option<u64>,
-) -> (String, String) {
-    let mut calls: Vec<Option<u64>> = (0..FAULT_RUNS)
-        .map(|seed| until(world, steps, seed))
-        .collect();
-    calls.sort_unstable_by_key(|calls| calls.unwrap_or(u64::MAX));
-    let (_, last) = steps[steps.len() - 1];
-    let text = |calls: Option<u64>| match calls {
-        Some(calls) => calls.to_string(),
-        None => format!("over {last}"),
-    };
-    (
-        text(calls[calls.len() / 2]),
-        text(calls[calls.len() * 95 / 100]),
-    )
+) -> [String; 2] {
+    let mut calls = runs::each(FAULT_RUNS, |seed| {
+        until(world, steps, seed).unwrap_or(u64::MAX)
+    });
+    calls.sort_unstable();
+    [50, 95].map(|percent| match calls[calls.len() * percent / 100] {
+        u64::MAX => format!("over {MOST_CALLS}"),
+        calls => calls.to_string(),
+    })
 }

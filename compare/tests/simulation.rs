@@ -1,32 +1,55 @@
 //! Are verdicts right as often as they claim, however often one looks? Everything is tried with
-//! fixed seeds. `make simulate` does the same with 2,000 runs of each, and prints a table.
+//! fixed seeds. `make simulate` tries it more often, and prints tables.
 
+#[path = "simulation/exact.rs"]
+mod exact;
 #[path = "simulation/questions.rs"]
 mod questions;
 #[path = "simulation/ramp.rs"]
 mod ramp;
 #[path = "simulation/random.rs"]
 mod random;
+#[path = "simulation/runs.rs"]
+mod runs;
 
-use ramp::{World, until_advance, until_rollback};
+use questions::ALPHA;
+use ramp::{WAY, World, until_advance, until_rollback};
 
-const RUNS: u32 = 200;
-/// A ramp on its way: percent, and calls.
-const WAY: [(f64, u64); 5] = [
-    (0.0, 2_000),
-    (1.0, 2_000),
-    (10.0, 2_000),
-    (50.0, 2_000),
-    (100.0, 2_000),
-];
+const RUNS: u32 = 2_000;
+/// Of each whole ramp, and of each fault: `make simulate` does more.
+const RAMPS: u32 = 200;
+const FAULT_RUNS: u32 = 50;
 
 #[test]
 fn no_test_alarms_more_often_than_it_may() {
-    for question in questions::all(RUNS) {
-        let (name, setting) = (question.question, &question.setting);
-        let share = question.share();
-        assert!(share <= questions::ALPHA, "{name}, {setting}: {share}");
+    // Three standard deviations more than allowed: chance shows so many once in 700 times.
+    let bound = ALPHA + 3.0 * (ALPHA * (1.0 - ALPHA) / f64::from(RUNS)).sqrt();
+    for question in questions::all() {
+        let (name, setting) = (question.name, &question.setting);
+        let share = question.alarms(RUNS);
+        assert!(share <= bound, "{name}, {setting}: {share}");
     }
+}
+
+#[test]
+fn what_comes_closest_to_what_it_may_stays_below_exactly() {
+    for (name, setting, chance) in exact::all() {
+        assert!(chance <= ALPHA, "{name}, {setting}: {chance}");
+        assert!(
+            chance > 0.9 * ALPHA,
+            "it is another one: {name}, {setting}: {chance}"
+        );
+    }
+}
+
+#[test]
+fn a_fair_coin_looked_at_always_is_rejected_seldom_and_by_a_naive_test_in_about_half_of_the_runs() {
+    let fair = questions::all().swap_remove(0);
+    assert_eq!(fair.name, "fair coin, two-sided");
+    let (share, naive) = (fair.alarms(RUNS), questions::naive(RUNS));
+    // A test without power would prove nothing.
+    assert!((0.03..0.05).contains(&share), "{share}");
+    assert!((0.4..0.6).contains(&naive), "{naive}");
 }
 
 #[test]
@@ -37,21 +60,19 @@ fn a_whole_ramp_of_equal_arms_is_seldom_rolled_back() {
                 noise,
                 ..World::alike(failing)
             };
-            let rolled_back = |seed: &u32| until_rollback(&world, &WAY, (*seed).into()).is_some();
-            let alarms = (0..RUNS).filter(rolled_back).count();
-            let share = alarms as f64 / f64::from(RUNS);
-            assert!(share <= 0.05, "failing {failing}, noise {noise}: {share}");
+            let ends = runs::each(RAMPS, |seed| until_rollback(&world, &WAY, seed));
+            let share = ends.iter().flatten().count() as f64 / f64::from(RAMPS);
+            assert!(share <= ALPHA, "failing {failing}, noise {noise}: {share}");
         }
     }
 }
 
-/// The median and the longest of 50 runs.
+/// The median and the longest of the runs.
 fn calls(world: &World, steps: &ramp::Steps) -> (u64, u64) {
-    let mut calls: Vec<u64> = (0..50)
-        .map(|seed| until_rollback(world, steps, seed).expect("it is detected"))
-        .collect();
+    let until = |seed| until_rollback(world, steps, seed).expect("it is detected");
+    let mut calls = runs::each(FAULT_RUNS, until);
     calls.sort_unstable();
-    (calls[25], calls[49])
+    (calls[calls.len() / 2], calls[calls.len() - 1])
 }
 
 #[test]

@@ -10,6 +10,9 @@ use crate::Histogram;
 /// Factor of the radius of a distribution's confidence band (Howard and Ramdas, arXiv 1906.09712).
 const A: f64 = 0.85;
 
+/// Buckets whose upper edges say something: nothing lies above the last.
+const EDGES: usize = Histogram::BUCKETS - 1;
+
 /// Bounds on the quantile `q`, µs: below it, and above it (`None`: unbounded so far). Each is
 /// wrong, at any time ever looked at, with a chance of at most `alpha`.
 ///
@@ -17,30 +20,48 @@ const A: f64 = 0.85;
 /// chance is rejected bound it; nothing has to be paid for looking at all edges.
 #[must_use]
 pub fn p_quantile_bounds(histogram: &Histogram, q: f64, alpha: f64) -> (f64, Option<f64>) {
-    let (below, above) = p_quantile_buckets(histogram, q, alpha);
-    let low = match below {
-        0 => 0.0,
-        below => Histogram::upper_edge_us(below - 1),
-    };
-    (low, above.map(Histogram::upper_edge_us))
+    let high = quantile_above(histogram, q, alpha);
+    (
+        quantile_low(histogram, q, alpha),
+        high.map(Histogram::upper_edge_us),
+    )
 }
 
-/// The same in buckets: how many of their upper edges are certainly below the quantile, and the
-/// first whose upper edge is certainly above it.
-pub(super) fn p_quantile_buckets(
-    histogram: &Histogram,
-    q: f64,
-    alpha: f64,
-) -> (usize, Option<usize>) {
+/// The lower of these bounds, µs.
+pub(super) fn quantile_low(histogram: &Histogram, q: f64, alpha: f64) -> f64 {
+    match quantile_below(histogram, q, alpha) {
+        0 => 0.0,
+        below => Histogram::upper_edge_us(below - 1),
+    }
+}
+
+/// How many buckets have upper edges that are certainly below the quantile.
+pub(super) fn quantile_below(histogram: &Histogram, q: f64, alpha: f64) -> usize {
     let (n, tail, threshold) = (histogram.count(), 1.0 - q, -alpha.ln());
-    let edges: Vec<usize> = (0..Histogram::BUCKETS - 1).collect();
-    let too_many_above =
-        |bucket: &usize| ln_e_above(n, histogram.count_above(*bucket), tail) >= threshold;
-    let few_above =
-        |bucket: &usize| ln_e_rate_below(n, histogram.count_above(*bucket), tail) >= threshold;
-    let below = edges.partition_point(too_many_above);
-    let above = edges.partition_point(|bucket| !few_above(bucket));
-    (below, (above < edges.len()).then_some(above))
+    first_edge(|bucket| ln_e_above(n, histogram.count_above(bucket), tail) < threshold)
+}
+
+/// The first bucket whose upper edge is certainly above the quantile; `None` where none is.
+pub(super) fn quantile_above(histogram: &Histogram, q: f64, alpha: f64) -> Option<usize> {
+    let (n, tail, threshold) = (histogram.count(), 1.0 - q, -alpha.ln());
+    let first =
+        first_edge(|bucket| ln_e_rate_below(n, histogram.count_above(bucket), tail) >= threshold);
+    (first < EDGES).then_some(first)
+}
+
+/// The first bucket for whose upper edge `holds`, where it holds for all later ones; `EDGES` where
+/// there is none.
+fn first_edge(holds: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, EDGES);
+    while low < high {
+        let middle = usize::midpoint(low, high);
+        if holds(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
 }
 
 /// Calls of both arms that are alike in all but the arm: the same role at the same weight.
@@ -123,12 +144,11 @@ pub fn shift(
     };
     let distance = |bucket: &usize| ended(legacy, *bucket) - ended(candidate, *bucket);
     let worst = (0..Histogram::BUCKETS).max_by(|a, b| distance(a).total_cmp(&distance(b)))?;
-    let half = alpha / 2.0;
+    let c = constant(alpha / 2.0);
     Some(Shift {
         at_us: Histogram::upper_edge_us(worst),
         distance: distance(&worst),
-        radius: radius(legacy.count(), min_calls, half)
-            + radius(candidate.count(), min_calls, half),
+        radius: band(legacy.count(), min_calls, c) + band(candidate.count(), min_calls, c),
     })
 }
 
@@ -136,15 +156,19 @@ pub fn shift(
 /// all n >= `m` at once, with a chance of at least 1 - `alpha`.
 #[must_use]
 pub fn radius(n: u64, m: u64, alpha: f64) -> f64 {
+    band(n, m, constant(alpha))
+}
+
+fn band(n: u64, m: u64, c: f64) -> f64 {
     let n = n.max(m) as f64;
     let age = (1.0 + (n / m as f64).ln()).ln();
-    A * ((age + constant(alpha)) / n).sqrt()
+    A * ((age + c) / n).sqrt()
 }
 
 /// The least C for which the band errs with a chance of at most `alpha`: 8.12 at 0.05.
 fn constant(alpha: f64) -> f64 {
     let (mut low, mut high) = (1.0, 400.0);
-    for _ in 0..60 {
+    for _ in 0..40 {
         let middle = f64::midpoint(low, high);
         if error(middle) > alpha {
             low = middle
@@ -165,9 +189,17 @@ fn error(c: f64) -> f64 {
         let square = gamma * gamma;
         4.0 * (-square * c).exp() * (1.0 + 1.0 / ((square - 1.0) * eta.ln()))
     };
-    (1..2000)
-        .map(|step| of_eta(1.0 + f64::from(step) * 1e-4))
-        .fold(f64::INFINITY, f64::min)
+    // It falls and then rises, so the least is found by thirds.
+    let (mut low, mut high) = (1.0, 1.2);
+    for _ in 0..30 {
+        let third = (high - low) / 3.0;
+        if of_eta(low + third) <= of_eta(high - third) {
+            high -= third;
+        } else {
+            low += third;
+        }
+    }
+    of_eta(f64::midpoint(low, high))
 }
 
 #[cfg(test)]

@@ -103,6 +103,9 @@ fn nearest_null(rate: f64, share: f64, margin: f64) -> (f64, f64) {
     let slope = |p: f64| (p - rate) / (p * (1.0 - p));
     let (mut low, mut high) = (0.0, rate.min(1.0 - margin));
     for _ in 0..80 {
+        if high - low <= 1e-13 * high {
+            break;
+        }
         let legacy: f64 = f64::midpoint(low, high);
         if share * slope(legacy + margin) + (1.0 - share) * slope(legacy) > 0.0 {
             high = legacy;

@@ -8,126 +8,150 @@ use cutover_compare::evidence::{
 use cutover_compare::{Histogram, PairCell};
 
 use super::random::Random;
+use super::runs;
 
 /// The allowed share of runs with a false alarm.
 pub(crate) const ALPHA: f64 = 0.05;
+const NOISE: &str = "a field differs by more than noise";
 /// Base rates of failures or differences.
 const RATES: [f64; 4] = [0.0, 0.001, 0.01, 0.1];
 /// Shares of the candidate on its way up, one after another.
 const SHARES: [f64; 4] = [0.01, 0.1, 0.25, 0.5];
 
-/// How many of the runs alarmed.
-pub(crate) struct Alarms {
-    pub(crate) question: &'static str,
+/// A question with its null hypothesis just true.
+pub(crate) struct Question {
+    pub(crate) name: &'static str,
     pub(crate) setting: String,
-    pub(crate) alarms: u32,
-    pub(crate) runs: u32,
+    run: Box<dyn Fn(&mut Random) -> bool + Sync>,
 }
 
-impl Alarms {
-    pub(crate) fn share(&self) -> f64 {
-        f64::from(self.alarms) / f64::from(self.runs)
+impl Question {
+    /// The share of so many runs in which it ever alarmed.
+    pub(crate) fn alarms(&self, runs: u32) -> f64 {
+        let alarms = runs::each(runs, |seed| (self.run)(&mut Random::new(seed)));
+        alarms.iter().filter(|alarmed| **alarmed).count() as f64 / f64::from(runs)
     }
 }
 
-/// Runs every question so many times.
-pub(crate) fn all(runs: u32) -> Vec<Alarms> {
+/// The contrast: the share of runs in which a z-test at the same level, made for one look, ever
+/// rejects a fair coin that is looked at after each of 2,000 tosses.
+pub(crate) fn naive(runs: u32) -> f64 {
+    let run = |random: &mut Random| {
+        let mut ones = 0.0;
+        (1..=2000u32).map(f64::from).any(|n| {
+            ones += f64::from(u8::from(random.one(0.5)));
+            n >= 10.0 && ((ones - n / 2.0) / (n / 4.0).sqrt()).abs() >= 1.959_964
+        })
+    };
+    let rejects = runs::each(runs, |seed| run(&mut Random::new(seed)));
+    rejects.iter().filter(|rejected| **rejected).count() as f64 / f64::from(runs)
+}
+
+/// Every question.
+pub(crate) fn all() -> Vec<Question> {
     let mut all = Vec::new();
-    let mut run = |question, setting: String, alarms: &dyn Fn(&mut Random) -> bool| {
-        let count = (0..runs).filter(|seed| alarms(&mut Random::new(u64::from(*seed))));
-        all.push(Alarms {
-            question,
-            setting,
-            alarms: count.count() as u32,
-            runs,
-        });
+    let mut ask = |name, setting: &str, run: Box<dyn Fn(&mut Random) -> bool + Sync>| {
+        let setting = setting.to_owned();
+        all.push(Question { name, setting, run });
     };
     let threshold = -ALPHA.ln();
-    run("fair coin, two-sided", "2,000 tosses".into(), &|random| {
-        let mut ones = 0;
-        (1..=2000).any(|n| {
-            ones += u64::from(random.one(0.5));
-            ln_e_two_sided(n, ones, 0.5) >= threshold
-        })
-    });
-    run(
+    ask("fair coin, two-sided", "2,000 tosses", Box::new(coin));
+    let of_pairs = Box::new(only_one_failed);
+    ask(
         "only one arm failed in a pair",
-        "1,000 such pairs".into(),
-        &|random| {
-            let mut ones = 0;
-            (1..=1000).any(|n| {
-                let one = random.one(0.5);
-                ones += u64::from(one);
-                one && ln_e_above(n, ones, 0.5) >= threshold
-            })
-        },
+        "1,000 such pairs",
+        of_pairs,
     );
     for rate in &RATES[1..] {
+        let rate = *rate;
         let setting = format!("{} %, 300 ones", 100.0 * rate);
-        run("rate above a bound", setting.clone(), &|random| {
+        let above = move |random: &mut Random| {
             let mut n = 0;
             (1..=300).any(|ones| {
-                n += random.wait(*rate);
-                ln_e_above(n, ones, *rate) >= threshold
+                n += random.wait(rate);
+                ln_e_above(n, ones, rate) >= threshold
             })
-        });
-        run("rate below a bound", setting, &|random| {
+        };
+        let below = move |random: &mut Random| {
             let mut n = 0;
             (0..300).any(|ones| {
-                n += random.wait(*rate);
+                n += random.wait(rate);
                 // Highest just before the next one.
-                ln_e_rate_below(n - 1, ones, *rate) >= threshold
+                ln_e_rate_below(n - 1, ones, rate) >= threshold
             })
-        });
+        };
+        ask("rate above a bound", &setting, Box::new(above));
+        ask("rate below a bound", &setting, Box::new(below));
     }
     for rate in RATES {
         let margin = 0.01;
         let setting = format!("{} % and 1 % more, 4,000 calls", 100.0 * rate);
-        run("no worse by a margin (pairs)", setting.clone(), &|random| {
-            pairs(random, rate, margin, threshold)
-        });
-        run("no worse by a margin (routed)", setting, &|random| {
-            let grows = |steps: &[Step]| ln_e_fails_no_more(steps, margin) >= threshold;
+        let paired = move |random: &mut Random| pairs(random, rate, margin, threshold);
+        let by_margin = move |random: &mut Random| {
+            // It can be higher only after calls that did not fail.
+            let grows = |steps: &[Step], failed: bool| {
+                !failed && ln_e_fails_no_more(steps, margin) >= threshold
+            };
             routed(random, rate, rate + margin, 1_000, &grows)
-        });
+        };
+        let more = move |random: &mut Random| {
+            let grows = |steps: &[Step], _| ln_e_fails_more(steps, 1.0) >= threshold;
+            routed(random, rate, rate, 5_000, &grows)
+        };
+        ask("no worse by a margin (pairs)", &setting, Box::new(paired));
+        ask(
+            "no worse by a margin (routed)",
+            &setting,
+            Box::new(by_margin),
+        );
         let setting = format!("{} %, 4 weights of 5,000 calls", 100.0 * rate);
-        run("fails more (routed)", setting, &|random| {
-            routed(random, rate, rate, 5_000, &|steps| {
-                ln_e_fails_more(steps, 1.0) >= threshold
-            })
-        });
+        ask("fails more (routed)", &setting, Box::new(more));
     }
     for rate in [0.01, 0.1, 0.5, 1.0] {
         let setting = format!("10 fields that differ in {} %, 300 triples", 100.0 * rate);
-        run("a field differs by more than noise", setting, &|random| {
-            noise(random, rate)
-        });
+        let fields = move |random: &mut Random| noise(random, rate);
+        ask(NOISE, &setting, Box::new(fields));
     }
-    run("slower in a pair", "2,000 pairs".into(), &|random| {
-        let mut pairs = PairCell::default();
-        (0..2000).any(|_| {
-            let slower = random.one(0.5);
-            pairs.candidate_slower += u64::from(slower);
-            pairs.legacy_slower += u64::from(!slower);
-            slower && ln_e_slower(&pairs) >= threshold
-        })
-    });
-    run(
-        "longer than a duration",
-        "2 weights of 5,000 calls, each 100".into(),
-        &longer,
-    );
-    run(
+    ask("slower in a pair", "2,000 pairs", Box::new(slower));
+    let setting = "2 weights of 5,000 calls, each 100";
+    ask("longer than a duration", setting, Box::new(longer));
+    let setting = "4,000 calls, each 200";
+    ask(
         "bounds of the 99th percentile",
-        "4,000 calls, each 200".into(),
-        &percentile,
+        setting,
+        Box::new(percentile),
     );
-    run(
-        "whole distributions",
-        "4,000 calls of each, each 200".into(),
-        &distributions,
-    );
+    let setting = "4,000 calls of each, each 200";
+    ask("whole distributions", setting, Box::new(distributions));
     all
+}
+
+/// Tosses of a fair coin, looked at after each.
+fn coin(random: &mut Random) -> bool {
+    let mut ones = 0;
+    (1..=2000).any(|n| {
+        ones += u64::from(random.one(0.5));
+        ln_e_two_sided(n, ones, 0.5) >= -ALPHA.ln()
+    })
+}
+
+fn only_one_failed(random: &mut Random) -> bool {
+    let mut ones = 0;
+    (1..=1000).any(|n| {
+        let one = random.one(0.5);
+        ones += u64::from(one);
+        one && ln_e_above(n, ones, 0.5) >= -ALPHA.ln()
+    })
+}
+
+fn slower(random: &mut Random) -> bool {
+    let mut pairs = PairCell::default();
+    (0..2000).any(|_| {
+        let slower = random.one(0.5);
+        pairs.candidate_slower += u64::from(slower);
+        pairs.legacy_slower += u64::from(!slower);
+        slower && ln_e_slower(&pairs) >= -ALPHA.ln()
+    })
 }
 
 /// Pairs in which the arms fail independently, the candidate by `margin` more often.
@@ -156,14 +180,11 @@ fn pairs(random: &mut Random, rate: f64, margin: f64, threshold: f64) -> bool {
     }
 }
 
+/// What to look at, and whether a call has just failed.
+type Look<'a> = &'a dyn Fn(&[Step], bool) -> bool;
+
 /// Calls at rising weights; `alarms` is asked before and after failures.
-fn routed(
-    random: &mut Random,
-    legacy: f64,
-    candidate: f64,
-    calls: u64,
-    alarms: &dyn Fn(&[Step]) -> bool,
-) -> bool {
+fn routed(random: &mut Random, legacy: f64, candidate: f64, calls: u64, alarms: Look<'_>) -> bool {
     let mut steps: Vec<Step> = Vec::new();
     for share in SHARES {
         steps.push(Step {
@@ -179,10 +200,10 @@ fn routed(
             let of_candidate = random.successes(clean, share) as f64;
             steps[last].candidate_calls += of_candidate;
             steps[last].legacy_calls += clean as f64 - of_candidate;
-            // Of many failures each tells little: then every sixteenth is looked at.
-            let looks = failures < 16 || failures.is_multiple_of(16);
+            // Of many failures each tells little: then every eighth is looked at.
+            let looks = failures < 16 || failures.is_multiple_of(8) || wait > left;
             failures += 1;
-            if looks && alarms(&steps) {
+            if looks && alarms(&steps, false) {
                 return true;
             }
             if wait > left {
@@ -197,7 +218,7 @@ fn routed(
                 step.legacy_calls += 1.0;
                 step.legacy_failures += 1.0;
             }
-            if looks && alarms(&steps) {
+            if looks && alarms(&steps, true) {
                 return true;
             }
         }

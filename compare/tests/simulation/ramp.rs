@@ -11,13 +11,10 @@ use cutover_manifest::{Arm, Gates, Role, Weight};
 
 use super::random::Random;
 
-/// Calls between two looks.
+/// Calls between two looks; from twice 10,000 on, a hundredth of all so far.
 const BATCH: u64 = 100;
 /// Calls in a window of recent evidence.
 const WINDOW: u64 = 2_000;
-/// Share of calls that are asked once more for noise.
-pub(crate) const NOISE_SHARE: f64 = 0.05;
-
 /// How the arms behave.
 #[derive(Clone, Copy)]
 pub(crate) struct World {
@@ -25,6 +22,8 @@ pub(crate) struct World {
     pub(crate) failing: [f64; 2],
     /// Share of calls in which a field differs from call to call, in either arm.
     pub(crate) noise: f64,
+    /// Share of calls that are asked once more for noise; 0: every difference counts.
+    pub(crate) repeats: f64,
     /// Share of calls in which the candidate's answer is wrong, always in the same way.
     pub(crate) wrong: f64,
     /// Durations of both arms, ms: their medians, and how many times as long the slowest 1 % of
@@ -38,6 +37,7 @@ impl World {
         World {
             failing: [failing; 2],
             noise: 0.0,
+            repeats: 0.05,
             wrong: 0.0,
             times: None,
         }
@@ -46,6 +46,15 @@ impl World {
 
 /// Weights in percent, and for how many calls each is held.
 pub(crate) type Steps = [(f64, u64)];
+
+/// A ramp on its way.
+pub(crate) const WAY: [(f64, u64); 5] = [
+    (0.0, 2_000),
+    (1.0, 2_000),
+    (10.0, 2_000),
+    (50.0, 2_000),
+    (100.0, 2_000),
+];
 
 /// The calls until the first rollback, if there is one.
 pub(crate) fn until_rollback(world: &World, steps: &Steps, seed: u64) -> Option<u64> {
@@ -64,7 +73,7 @@ fn run(world: &World, steps: &Steps, seed: u64, ends: impl Fn(VerdictKind) -> bo
     };
     let random = &mut Random::new(seed);
     let mut whole = Counted::default();
-    let (mut window, mut calls) = (1, 0);
+    let (mut window, mut calls, mut look) = (1, 0, 0);
     for (percent, held) in steps {
         let weight = Weight::from_percent(*percent).expect("a weight of the simulation");
         let mut recent = Counted::default();
@@ -74,15 +83,19 @@ fn run(world: &World, steps: &Steps, seed: u64, ends: impl Fn(VerdictKind) -> bo
             whole.add(&batch);
             recent.add(&batch);
             calls += BATCH;
-            let question = Question {
-                gates,
-                weight,
-                window,
-                methods: vec![question(&whole, &recent)],
-                memory: MemoryCell::default(),
-            };
-            if ends(assess(&question).verdict.kind) {
-                return Some(calls);
+            if calls >= look {
+                // Of many calls a hundredth more tells little, whatever the pace of looking.
+                look = calls + (calls / 100).max(BATCH);
+                let question = Question {
+                    gates,
+                    weight,
+                    window,
+                    methods: vec![question(world, &whole, &recent)],
+                    memory: MemoryCell::default(),
+                };
+                if ends(assess(&question).verdict.kind) {
+                    return Some(calls);
+                }
             }
             if calls % WINDOW == 0 {
                 recent = Counted::default();
@@ -116,12 +129,12 @@ impl Counted {
     }
 }
 
-fn question(whole: &Counted, recent: &Counted) -> MethodQuestion<'static> {
+fn question(world: &World, whole: &Counted, recent: &Counted) -> MethodQuestion<'static> {
     let fields = whole.fields.iter().zip(&recent.fields);
     MethodQuestion {
         whole: whole.all.clone(),
         recent: recent.all.clone(),
-        noise_share: NOISE_SHARE,
+        noise_share: world.repeats,
         fields: fields
             .map(|(whole, recent)| FieldCell {
                 path: "field",
@@ -143,7 +156,7 @@ fn batch(world: &World, weight: Weight, random: &mut Random) -> Counted {
         counted.all.cell(weight, arm, Role::Primary).calls = mine;
         counted.all.cell(weight, arm, Role::Shadow).calls = BATCH - mine;
     }
-    let triples = random.successes(BATCH, NOISE_SHARE);
+    let triples = random.successes(BATCH, world.repeats);
     counted.all.pairs.compared = BATCH;
     counted.all.pairs.triples = triples;
     for _ in 0..triples {

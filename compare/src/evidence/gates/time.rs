@@ -13,10 +13,12 @@
 
 use cutover_manifest::{Arm, Role, Weight};
 
-use super::{Question, least};
+use super::Question;
 use crate::Histogram;
 use crate::evidence::counters::CallCell;
-use crate::evidence::latency::{Stratum, ln_e_longer, p_quantile_bounds, p_quantile_buckets};
+use crate::evidence::latency::{
+    Stratum, ln_e_longer, quantile_above, quantile_below, quantile_low,
+};
 use crate::evidence::rate::clean_needed;
 use crate::evidence::verdict::{GateAnswer, VerdictKind};
 use crate::evidence::words::say;
@@ -28,6 +30,9 @@ const DOUBLING: isize = 8;
 /// The durations that the whole distribution is looked at with: 2^6 µs and every doubling up to
 /// 2^26 µs (67 s).
 const DOUBLINGS: std::ops::RangeInclusive<usize> = 6..=26;
+/// How many times what there is may be said to be needed: fourth roots of 2, up to 1024. Finer
+/// steps would only take time.
+const MORE_STEPS: i32 = 40;
 /// The guard's error is for the legacy's percentile, for the calls beyond it, and for the whole
 /// distribution.
 const PARTS: f64 = 3.0;
@@ -177,8 +182,9 @@ impl Question<'_> {
     fn beyond_p99(&self, strata: &[Stratum], shift: isize) -> Option<Longer> {
         let legacy = sum(strata, Arm::Legacy);
         let alpha = self.levels.guard() / PARTS;
-        let (below, above) = p_quantile_buckets(&legacy, P99, alpha / 2.0);
-        let perhaps = below.saturating_sub(1)..=above?;
+        let below = quantile_below(&legacy, P99, alpha / 2.0);
+        let above = quantile_above(&legacy, P99, alpha / 2.0)?;
+        let perhaps = below.saturating_sub(1)..=above;
         let longer = |bucket| Longer {
             bucket,
             shift,
@@ -219,14 +225,17 @@ impl Question<'_> {
         let bound = ratio * (1.0 + self.gates.p99_tolerance);
         // Two ways to be wrong, each by one of two percentiles.
         let alpha = self.levels.proof / 4.0;
-        let within = |legacy: &Histogram, candidate: &Histogram| {
-            let (low, _) = p_quantile_bounds(legacy, P99, alpha);
-            let (_, high) = p_quantile_bounds(candidate, P99, alpha);
-            high.is_some_and(|high| high <= bound * low)
+        let within = |times: f64| {
+            let of = |histogram: &Histogram| histogram.times(times);
+            let most = bound * quantile_low(&of(&legacy), P99, alpha);
+            let is_within = |candidate: &Histogram| {
+                let high = quantile_above(&of(candidate), P99, alpha);
+                high.is_some_and(|high| Histogram::upper_edge_us(high) <= most)
+            };
+            is_within(&candidate) || is_within(&with_shadows)
         };
         let n = candidate.count();
-        let both = [&candidate, &with_shadows];
-        if both.iter().any(|candidate| within(&legacy, candidate)) {
+        if within(1.0) {
             let reason = format!(
                 "{figures}: at most {bound:.4} times at {}",
                 self.confidence()
@@ -239,15 +248,12 @@ impl Question<'_> {
                 (needed as f64 / share.min(1.0 - share)).ceil() as u64
             }),
             _ => {
-                // In eighths of what there is: finer steps would only take time.
-                let more = least(|eighths| {
-                    let times = 1.0 + eighths as f64 / 8.0;
-                    let [legacy, one, other] =
-                        [&legacy, &candidate, &with_shadows].map(|h| h.times(times));
-                    within(&legacy, &one) || within(&legacy, &other)
-                });
-                let all = n + legacy.count();
-                more.map(|eighths| (all as f64 * eighths as f64 / 8.0).ceil() as u64)
+                let times: Vec<f64> = (1..=MORE_STEPS)
+                    .map(|i| (f64::from(i) / 4.0).exp2())
+                    .collect();
+                let all = (n + legacy.count()) as f64;
+                let enough = times.get(times.partition_point(|times| !within(*times)));
+                enough.map(|times| (all * (times - 1.0)).ceil() as u64)
             }
         };
         let reason = format!(
