@@ -3,6 +3,7 @@
 //! [`Manifest::check_methods`].
 
 mod compare;
+mod limits;
 mod notify;
 mod reader;
 mod tracing;
@@ -15,6 +16,7 @@ use crate::raw::RawManifest;
 use crate::rules::{CompareRules, FieldPath};
 use crate::words::{Arm, MethodPath, Percent, Weight};
 
+pub use limits::Limits;
 pub use notify::{Event, Notify};
 pub use tracing::Tracing;
 
@@ -358,27 +360,6 @@ impl Default for Gates {
     }
 }
 
-/// Named bounds of the proxy, with safe defaults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Streams that one client connection may have open; default 1,000.
-    pub max_concurrent_streams: u32,
-    /// Size of a header list; default 64 KiB.
-    pub max_header_list_bytes: usize,
-    /// A larger message is forwarded but not compared; default 4 MiB.
-    pub max_compared_message_bytes: usize,
-    /// Calls that wait to be mirrored; beyond it they are dropped and counted; default 1,024.
-    pub mirror_queue: usize,
-    /// Memory of all mirrored calls together; default 128 MiB.
-    pub mirror_memory_bytes: usize,
-    /// Longest life of a shadow call; default 10 s.
-    pub mirror_deadline: Duration,
-    /// Longest wait for a connection to an arm; default 1 s.
-    pub connect_timeout: Duration,
-    /// Longest wait for calls in flight at shutdown; default 10 s.
-    pub shutdown_grace: Duration,
-}
-
 impl Manifest {
     /// Reads YAML (or JSON). `file` is only a name for errors. Everything that is wrong with the
     /// text is an error with its place; nothing is half accepted.
@@ -457,19 +438,4 @@ impl Mirror {
         noise: Percent::ZERO,
         side_effects: MirrorSideEffects::Refuse,
     };
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            max_concurrent_streams: 1_000,
-            max_header_list_bytes: 64 << 10,
-            max_compared_message_bytes: 4 << 20,
-            mirror_queue: 1_024,
-            mirror_memory_bytes: 128 << 20,
-            mirror_deadline: Duration::from_secs(10),
-            connect_timeout: Duration::from_secs(1),
-            shutdown_grace: Duration::from_secs(10),
-        }
-    }
 }

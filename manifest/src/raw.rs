@@ -295,6 +295,12 @@ pub(crate) struct RawLimits {
     pub(crate) mirror_deadline: Option<RawDuration>,
     pub(crate) connect_timeout: Option<RawDuration>,
     pub(crate) shutdown_grace: Option<RawDuration>,
+    pub(crate) header_timeout: Option<RawTimeout>,
+    pub(crate) keepalive_time: Option<RawTimeout>,
+    pub(crate) keepalive_timeout: Option<RawTimeout>,
+    pub(crate) stuck_timeout: Option<RawTimeout>,
+    pub(crate) max_connection_age: Option<RawTimeout>,
+    pub(crate) max_connection_age_grace: Option<RawDuration>,
 }
 
 /// A value written as a scalar and read by `$read`, with a message that says what would be right.
@@ -335,6 +341,16 @@ scalar!(
     RawDuration(Duration),
     "a duration such as 10m",
     units::duration
+);
+scalar!(
+    RawTimeout(Duration),
+    "a duration above 0 such as 30s",
+    |text| match units::duration(text)? {
+        Duration::ZERO => Err(format!(
+            "{text:?} is not above 0: write it as 500ms, 10s, 5m or 1h"
+        )),
+        time => Ok(time),
+    }
 );
 scalar!(RawRatio(f64), "a share such as 0.1%", units::ratio);
 scalar!(RawSize(usize), "a size such as 4MiB", units::bytes);

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cutover_manifest::{
-    Arm, Event, LeakGate, Manifest, ManifestError, MethodPath, MirrorSideEffects, Normalization,
-    RampScope, Target, TracesGate, Weight,
+    Arm, Event, LeakGate, Limits, Manifest, ManifestError, MethodPath, MirrorSideEffects,
+    Normalization, RampScope, Target, TracesGate, Weight,
 };
 
 const WHOLE: &str = r#"
@@ -292,4 +292,24 @@ fn reads_how_long_and_how_much_is_kept() {
         "  control: { retention: { size: 1GB } }\n  listen:",
     );
     assert!(bad.contains("1GiB"), "{bad}");
+}
+
+#[test]
+fn limits_on_connections_are_off_or_safe_until_they_are_named() {
+    let given = |limits: &str| parse(&format!("{WHOLE}  limits: {{ {limits} }}\n"));
+    let default = parse(WHOLE).unwrap().limits;
+    assert_eq!(default, Limits::default());
+    assert_eq!(default.max_connection_age, None);
+    let named =
+        "keepaliveTime: 5s, stuckTimeout: 1m, maxConnectionAge: 10m, maxConnectionAgeGrace: 0s";
+    let limits = given(named).unwrap().limits;
+    assert_eq!(limits.keepalive_time, Duration::from_secs(5));
+    assert_eq!(limits.keepalive_timeout, default.keepalive_timeout);
+    assert_eq!(limits.stuck_timeout, Duration::from_secs(60));
+    assert_eq!(limits.max_connection_age, Some(Duration::from_secs(600)));
+    assert_eq!(limits.max_connection_age_grace, Some(Duration::ZERO));
+    for zero in ["headerTimeout: 0s", "maxConnectionAge: 0s"] {
+        let refusal = given(zero).expect_err("must be refused").to_string();
+        assert!(refusal.contains("not above 0"), "{refusal}");
+    }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cutover_manifest::Limits;
 use cutover_wire::Connection;
@@ -23,6 +23,9 @@ const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 /// The pause after a failed accept (no file descriptors left), so that it doesn't spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long no accept must have failed before that is told. Descriptors that come back one by one
+/// would otherwise fill the log.
+const ACCEPTED_AGAIN: Duration = Duration::from_secs(1);
 /// How long a client may take to answer the announcement that no new calls are taken, before they
 /// are refused.
 const SECOND_STEP: Duration = Duration::from_secs(1);
@@ -71,11 +74,17 @@ pub(crate) async fn run(
     let wire = wire_limits(&limits);
     // Ends when every connection has dropped its half; nothing is ever sent.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
+    // When an accept failed last, until it has been told that none does any more.
+    let mut failed: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
         };
+        if accepted.is_ok() && failed.is_some_and(|at| at.elapsed() >= ACCEPTED_AGAIN) {
+            failed = None;
+            tracing::info!("connections are accepted again");
+        }
         match accepted {
             Ok((socket, _)) if core.borrow().clients() < MAX_CONNECTIONS => {
                 let engine = Connection::server(wire.clone());
@@ -89,7 +98,9 @@ pub(crate) async fn run(
             Ok(_) => core.borrow_mut().stats.refused("too_many_connections"),
             Err(error) => {
                 core.borrow_mut().stats.refused("accept_failed");
-                tracing::warn!(%error, "cannot accept a connection");
+                if failed.replace(Instant::now()).is_none() {
+                    tracing::warn!(%error, "cannot accept connections");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_saphyr::{Location, Spanned};
 
 use super::{
-    ArmConfig, ControlConfig, DescriptorSource, Gates, LeakGate, Limits, Manifest, Mirror,
+    ArmConfig, ControlConfig, DescriptorSource, Gates, LeakGate, Manifest, Mirror,
     MirrorSideEffects, OnFailure, OverrideHeader, Ramp, RampScope, Retention, Rule, Step,
     StickyKey, Target, TracesGate,
 };
@@ -94,7 +94,7 @@ impl Reader<'_> {
             },
             rules: self.rules(spec.rules)?,
             ramp: spec.ramp.map(|ramp| self.ramp(ramp)).transpose()?,
-            limits: limits(spec.limits),
+            limits: spec.limits.into(),
             notify: self.notify(spec.notify)?,
             name: name.value.clone(),
             text: text.to_owned(),
@@ -340,27 +340,6 @@ fn retention(raw: raw::RawRetention) -> Retention {
     Retention {
         age: raw.age.map_or(default.age, |age| age.0),
         size_bytes: raw.size.map_or(default.size_bytes, |size| size.0),
-    }
-}
-
-fn limits(raw: raw::RawLimits) -> Limits {
-    let default = Limits::default();
-    let size = |given: Option<raw::RawSize>, default| given.map_or(default, |size| size.0);
-    let time = |given: Option<raw::RawDuration>, default| given.map_or(default, |time| time.0);
-    Limits {
-        max_concurrent_streams: raw
-            .max_concurrent_streams
-            .unwrap_or(default.max_concurrent_streams),
-        max_header_list_bytes: size(raw.max_header_list_bytes, default.max_header_list_bytes),
-        max_compared_message_bytes: size(
-            raw.max_compared_message_bytes,
-            default.max_compared_message_bytes,
-        ),
-        mirror_queue: raw.mirror_queue.unwrap_or(default.mirror_queue),
-        mirror_memory_bytes: size(raw.mirror_memory, default.mirror_memory_bytes),
-        mirror_deadline: time(raw.mirror_deadline, default.mirror_deadline),
-        connect_timeout: time(raw.connect_timeout, default.connect_timeout),
-        shutdown_grace: time(raw.shutdown_grace, default.shutdown_grace),
     }
 }
 

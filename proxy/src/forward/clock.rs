@@ -1,5 +1,6 @@
 //! The only timer of a core: the deadlines of its calls, and once a second a look at its
-//! connections (floods' budgets, clients that say nothing, that are slow, that read nothing).
+//! connections (floods' budgets, clients that say nothing, that are slow, that read nothing, that
+//! stay for long).
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -10,19 +11,16 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use cutover_manifest::Limits;
+use cutover_wire::ErrorCode;
 use slab::Slab;
 
 use super::link::{Link, Side};
 use super::{Call, Core};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// A client that says nothing for so long is asked whether it lives, and closed if it isn't.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may take for its preface, or for one header block.
-const SLOW_HEADERS: Duration = Duration::from_secs(10);
-/// How long an answer may wait for a client that takes nothing of it.
-const STUCK: Duration = Duration::from_secs(300);
+/// A connection to which nothing has been said or heard for so long gives memory back.
+const IDLE: Duration = Duration::from_secs(30);
 /// Entries of calls that have ended are swept out when there are more than twice as many entries as
 /// calls, and these.
 const SLACK: usize = 4_096;
@@ -114,21 +112,27 @@ impl Core {
 
     fn look(&mut self) {
         let now = self.now;
-        for (_, link) in &mut self.links {
+        let table = self.methods.table();
+        let limits = table.map_or_else(Limits::default, |table| table.manifest.limits);
+        let mut outlived = Vec::new();
+        for (id, link) in &mut self.links {
             let Some(link) = link else { continue };
             link.engine.replenish();
             let idle = now.saturating_duration_since(link.heard);
-            if idle > KEEPALIVE && link.engine.streams() == 0 {
+            if idle > IDLE && link.engine.streams() == 0 {
                 link.trim();
             }
             if link.side == Side::Client {
-                look_at_client(link, now);
+                look_at_client(link, now, &limits);
+                if look_at_age(id, link, now, &limits) == Age::Over {
+                    outlived.push(id);
+                }
             }
         }
         let stuck: Vec<usize> = self
             .calls
             .iter()
-            .filter(|(_, call)| call.unsent > 0 && now - call.stuck_since > STUCK)
+            .filter(|(_, call)| call.unsent > 0 && now - call.stuck_since > limits.stuck_timeout)
             .map(|(index, _)| index)
             .collect();
         for index in stuck {
@@ -136,27 +140,78 @@ impl Core {
             if let Some(client) = self.link(place.link) {
                 client
                     .engine
-                    .reset(place.stream, cutover_wire::ErrorCode::ENHANCE_YOUR_CALM);
+                    .reset(place.stream, ErrorCode::ENHANCE_YOUR_CALM);
                 client.wake();
             }
             self.cancel(index);
         }
+        for id in outlived {
+            self.cut_client(id);
+        }
     }
 }
 
-fn look_at_client(link: &mut Link, now: Instant) {
+/// What a connection's age means for its calls.
+#[derive(PartialEq, Eq)]
+enum Age {
+    /// They go on.
+    Allowed,
+    /// Those that are left end.
+    Over,
+}
+
+fn look_at_client(link: &mut Link, now: Instant, limits: &Limits) {
     if !link.engine.is_amid_headers() {
         link.progress = now;
     }
     let asked = link.pinged;
-    let slow = now.saturating_duration_since(link.progress) >= SLOW_HEADERS;
-    let gone = asked.is_some_and(|at| now.saturating_duration_since(at) >= KEEPALIVE_TIMEOUT);
+    let slow = now.saturating_duration_since(link.progress) >= limits.header_timeout;
+    let answers = |at| now.saturating_duration_since(at) < limits.keepalive_timeout;
+    let gone = asked.is_some_and(|at| !answers(at));
     if slow || gone {
         link.closing = true;
         link.wake();
-    } else if asked.is_none() && now.saturating_duration_since(link.heard) >= KEEPALIVE {
+    } else if asked.is_none() && now.saturating_duration_since(link.heard) >= limits.keepalive_time
+    {
         link.pinged = Some(now);
         link.engine.ping(*b"alive?\0\0");
         link.wake();
     }
+}
+
+/// Announces to a client whose connection is too old that it takes no new calls (RFC 9113 section
+/// 6.8), and a second later that it has taken its last.
+fn look_at_age(id: usize, link: &mut Link, now: Instant, limits: &Limits) -> Age {
+    let Some(retired) = link.retired else {
+        let age = now.saturating_duration_since(link.born);
+        let most = limits.max_connection_age.map(|most| spread(id, most));
+        if link.engine.is_greeted() && most.is_some_and(|most| age >= most) {
+            link.retired = Some(now);
+            link.engine.leave();
+            link.wake();
+        }
+        return Age::Allowed;
+    };
+    let since = now.saturating_duration_since(retired);
+    if since >= SECOND {
+        link.engine.leave_now(ErrorCode::NO_ERROR);
+        link.wake();
+    }
+    let over = |grace: Duration| since >= grace.max(SECOND);
+    match limits.max_connection_age_grace {
+        Some(grace) if over(grace.saturating_add(SECOND)) => {
+            // Who has not read the last words by now won't.
+            link.closing = true;
+            Age::Allowed
+        }
+        Some(grace) if over(grace) => Age::Over,
+        _ => Age::Allowed,
+    }
+}
+
+/// Connections that were opened together, as after a restart, don't end together: a tenth more or
+/// less.
+fn spread(id: usize, most: Duration) -> Duration {
+    let share = (id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 44;
+    most.mul_f64(0.9 + 0.2 * share as f64 / f64::from(1 << 20))
 }

@@ -156,6 +156,17 @@ impl Core {
         left
     }
 
+    /// The grace of a client's connection that has grown too old is over: its calls end.
+    pub(super) fn cut_client(&mut self, id: usize) {
+        let calls = self.calls.iter();
+        let left = calls.filter(|(_, call)| call.client.link == id);
+        let left: Vec<usize> = left.map(|(index, _)| index).collect();
+        for index in left {
+            let why = "the connection has reached its greatest age";
+            self.fail_and_finish(index, &Failure::new(code::UNAVAILABLE, why));
+        }
+    }
+
     /// Refuses new calls, whether clients have heard the announcement or not.
     pub(crate) fn leave_now(&mut self) {
         self.each_client(|link| link.engine.leave_now(ErrorCode::NO_ERROR));

@@ -9,13 +9,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
+use bytes::{Buf, Bytes};
 use cutover_manifest::Arm;
 use cutover_wire::{Connection, StreamKey};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
-use super::Core;
+use super::{Core, refuse};
 
 const READ_BYTES: usize = 64 << 10;
 /// Slices of one vectored write.
@@ -35,14 +36,28 @@ pub(super) struct Link {
     woken: bool,
     /// Bytes written since the beginning.
     pub(super) written: u64,
+    pub(super) born: Instant,
     /// When something was read last.
     pub(super) heard: Instant,
     /// When a header block or the greeting was last seen to make progress.
     pub(super) progress: Instant,
     /// When a sign of life was asked for.
     pub(super) pinged: Option<Instant>,
+    /// When it was announced that it is too old for new calls.
+    pub(super) retired: Option<Instant>,
     /// It is to be closed once what can be written at once is.
     pub(super) closing: bool,
+    greeting: Greeting,
+}
+
+/// What is known of the version of HTTP that a peer speaks.
+enum Greeting {
+    /// A client has said nothing. Nor do we: it may speak HTTP/1.x.
+    Silent,
+    /// HTTP/2, or at least nothing else.
+    Http2,
+    /// HTTP/1.x, and what is left to be said to it.
+    Http1(Bytes),
 }
 
 /// The calls of a connection's streams, by the streams' slots. Whether a call still is its stream's,
@@ -82,10 +97,16 @@ impl Link {
             waker: None,
             woken: false,
             written: 0,
+            born: now,
             heard: now,
             progress: now,
             pinged: None,
+            retired: None,
             closing: false,
+            greeting: match side {
+                Side::Client => Greeting::Silent,
+                Side::Upstream { .. } => Greeting::Http2,
+            },
         }
     }
 
@@ -197,16 +218,40 @@ fn read(
     let count = ready!(poll_read_buf(Pin::new(socket), cx, &mut core.buffer))?;
     let input = core.buffer.split().freeze();
     let now = core.now;
-    if let Some(link) = core.link(id) {
-        link.heard = now;
-        link.pinged = None;
-        link.engine.receive(input);
+    let Some(link) = core.link(id) else {
+        return Poll::Ready(Ok(count));
+    };
+    link.heard = now;
+    link.pinged = None;
+    if let Greeting::Silent = link.greeting {
+        link.greeting = match refuse::http1(&input) {
+            None => Greeting::Http2,
+            Some(answer) => {
+                link.closing = true;
+                Greeting::Http1(answer)
+            }
+        };
+    }
+    link.engine.receive(input);
+    if let Greeting::Http1(_) = link.greeting {
+        core.stats.refused("http1");
     }
     Poll::Ready(Ok(count))
 }
 
 /// Writes all there is; pending if the socket takes no more.
 fn write(link: &mut Link, socket: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    match &mut link.greeting {
+        Greeting::Http2 => {}
+        Greeting::Silent => return Poll::Ready(Ok(())),
+        Greeting::Http1(rest) => {
+            while !rest.is_empty() {
+                let count = ready!(Pin::new(&mut *socket).poll_write(cx, rest))?;
+                rest.advance(count);
+            }
+            return Poll::Ready(Ok(()));
+        }
+    }
     let output = link.engine.output();
     while !output.is_empty() {
         let socket = Pin::new(&mut *socket);

@@ -8,6 +8,9 @@ use crate::grpc::Failure;
 /// What is said to a request that isn't gRPC's, for the eyes of whoever points a browser here.
 const NOT_GRPC: &str = "This is a proxy for gRPC: it takes POST with an application/grpc body.\n";
 
+/// The same to whoever speaks another version of HTTP; curl takes `--http2-prior-knowledge`.
+const NOT_HTTP2: &str = "This port speaks gRPC over HTTP/2, with prior knowledge.\n";
+
 /// Why a request doesn't become a call.
 pub(super) enum Refusal {
     NotGrpc { request: End, content: Content },
@@ -44,6 +47,27 @@ impl Refusal {
             }
         };
     }
+}
+
+/// The answer to a request of HTTP/1.x that begins a connection (RFC 9110 section 15.6.6); none to
+/// anything else, nor where its first line did not come in one piece.
+pub(super) fn http1(input: &[u8]) -> Option<Bytes> {
+    let line = input.split(|byte| *byte == b'\r').next()?;
+    let mut words = line.split(|byte| *byte == b' ');
+    let method = words.next()?;
+    if !words.next_back()?.starts_with(b"HTTP/1.") {
+        return None;
+    }
+    let content = match method {
+        b"HEAD" => "",
+        _ => NOT_HTTP2,
+    };
+    let answer = format!(
+        "HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{content}",
+        NOT_HTTP2.len()
+    );
+    Some(answer.into())
 }
 
 /// Ends the answer to a request that became no call, once the request has ended. Does nothing to

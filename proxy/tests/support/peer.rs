@@ -246,15 +246,16 @@ fn generous() -> Limits {
     }
 }
 
-/// A proxy with one core that sends everything to `legacy`.
-pub(crate) async fn proxy(legacy: &TcpListener) -> Proxy {
+/// A proxy with one core that sends everything to `legacy`, and some of the manifest's limits.
+async fn proxy(limits: &str, legacy: &TcpListener) -> Proxy {
     let legacy = legacy.local_addr().unwrap();
     // No descriptors: so nobody asks the arm for its reflection either.
     let none = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/none.bin");
     let text = format!(
         "apiVersion: cutover.dev/v1alpha1\nkind: Cutover\nmetadata: {{ name: t }}\nspec:\n  \
          listen: 127.0.0.1:0\n  admin: 127.0.0.1:0\n  legacy: {{ url: \"http://{legacy}\" }}\n  \
-         candidate: {{ url: \"http://127.0.0.1:1\" }}\n  descriptors: {{ file: {} }}\n  rules: [{{ weight: 0 }}]\n",
+         candidate: {{ url: \"http://127.0.0.1:1\" }}\n  descriptors: {{ file: {} }}\n  rules: [{{ weight: 0 }}]\n  \
+         limits: {{ {limits} }}\n",
         none.display()
     );
     let bootstrap = Some(Arc::new(Manifest::parse("t.yaml", &text).unwrap()));
@@ -273,8 +274,13 @@ pub(crate) async fn listener() -> TcpListener {
 
 /// A proxy with an arm behind it and a client before it, each by hand.
 pub(crate) async fn stage() -> (Proxy, TcpListener, Peer) {
+    stage_with("").await
+}
+
+/// The same with some of the manifest's limits.
+pub(crate) async fn stage_with(limits: &str) -> (Proxy, TcpListener, Peer) {
     let arm = listener().await;
-    let proxy = proxy(&arm).await;
+    let proxy = proxy(limits, &arm).await;
     let client = Peer::connect(proxy.listen_address()).await;
     (proxy, arm, client)
 }
