@@ -16,6 +16,7 @@ mod noise;
 mod rate;
 mod routed;
 mod special;
+mod spells;
 mod verdict;
 mod words;
 
@@ -29,4 +30,5 @@ pub use many::e_bh;
 pub use noise::{FieldNoise, noisy, real};
 pub use rate::{clean_needed, ln_e_rate_below};
 pub use routed::{Step, ln_e_fails_more, ln_e_fails_no_more};
+pub use spells::{SPELL_LENGTHS, SpellCount, Spells, ln_e_grows};
 pub use verdict::{GateAnswer, Verdict, VerdictKind, judge};

@@ -17,7 +17,7 @@ mod writes;
 use std::sync::Arc;
 
 pub use diff::{Alignment, OpStats, OperationDiff, TraceDiff, diff_pair};
-pub use growth::Growth;
+pub use growth::{Twos, grows_with_answer};
 pub use key::{ATTRIBUTES, Effect, Operation, is_read_key, is_write_key};
 pub use label::Label;
 pub use over_pairs::{OperationEvidence, stands_out};

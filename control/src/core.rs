@@ -117,7 +117,7 @@ impl Core {
             },
             replica,
             processes: Processes::default(),
-            memory: Memory::default(),
+            memory: Memory::new(saved.memory.as_ref().filter(|_| same)),
             versions: Versions::from_text(&saved.versions, at.now),
             rates: Rates::default(),
             table: RouteTable::build(manifest.clone(), &Weights::default(), 0, epoch),
@@ -220,6 +220,10 @@ impl Core {
     pub(crate) fn give_back(&mut self, snapshot: &Snapshot) {
         self.ledger.give_back(snapshot);
         self.traces.give_back(snapshot);
+        self.processes.give_back(snapshot);
+        if snapshot.memory.is_some() {
+            self.memory.give_back();
+        }
     }
 
     /// What changed in the evidence since the last snapshot.
@@ -239,6 +243,10 @@ impl Core {
         };
         self.ledger.take_unsaved(&mut snapshot);
         self.traces.take_unsaved(&mut snapshot);
+        self.processes.take_unsaved(&mut snapshot);
+        if self.replica.led() {
+            snapshot.memory = self.memory.take_unsaved();
+        }
         snapshot
     }
 
@@ -258,6 +266,9 @@ impl Core {
         if begins {
             self.traces.restart();
             self.rates.restart();
+        }
+        if begins || !self.replica.led() {
+            self.memory = Memory::new(saved.memory.as_ref());
         }
         self.take_ramps(saved, at);
         self.add_ramps(at);

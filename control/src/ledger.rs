@@ -310,6 +310,7 @@ impl Ledger {
                 .collect(),
             evidence: saved.evidence.clone(),
             traces: Vec::new(),
+            ..Others::default()
         };
         self.take_others(&others, false, now);
     }

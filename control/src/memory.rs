@@ -1,47 +1,67 @@
-//! Does the candidate's memory grow without end? It is watched in spells of [`SPELL`] calls. A leak
-//! rises in every spell to where it has never been; what fills up at the start rises ever less, and
-//! memory that a collector gives back in steps seldom rises above its highest.
+//! Does the candidate's memory grow without end? It is watched in spells of [`SHORTEST_SPELL`]
+//! calls, and of twice, four times as many and so on, all at once. A leak rises in every spell to
+//! where memory has never been, a slow one in the long ones; what fills up at the start rises ever
+//! less, and memory that a collector gives back in steps seldom rises above its highest.
 //!
 //! A spell counts as grown only if the candidate's highest rose by more than a little, by more than
-//! the legacy's did, and by at least half of what it rose by in a spell so far. If chance decides,
-//! that is true in at most every second spell, so the two counters are judged as a coin.
+//! the legacy's did, and at least [`STEADY`] times as fast, per call, as in the spells of that length so
+//! far. If chance decides, that is true in at most every second spell, so the counters are judged as
+//! coins.
+//!
+//! Of several control planes only the one that runs the ramps counts, over the processes that any
+//! of them has heard; the others show what it has saved, and one of them goes on from that.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cutover_compare::evidence::MemoryCell;
+use cutover_compare::evidence::{MemoryCell, SPELL_LENGTHS, SpellCount};
+use cutover_proto::cutover::v1 as wire;
 
-/// Calls that the candidate answers in a spell at least, copies included.
-const SPELL: u64 = 500;
-/// A spell lasts so long at least: processes tell their memory seldom.
-const SHORTEST: Duration = Duration::from_secs(1);
-/// Spells at the start that count for nothing.
+/// Calls that the candidate answers in the shortest spells at least, copies included.
+const SHORTEST_SPELL: u64 = 500;
+/// A spell lasts so long at least.
+const SHORTEST_TIME: Duration = Duration::from_secs(1);
+/// Spells of each length at the start that count for nothing.
 const WARM_UP: u64 = 2;
 /// A rise by less than this share of the memory is none…
 const LEAST_SHARE: f64 = 0.001;
 /// …and neither is one by less than so many bytes.
 const LEAST_BYTES: u64 = 64 * 1024;
+/// A rise slower than this share of the usual pace is one that comes to an end.
+const STEADY: f64 = 0.6;
 
 /// What the processes of an arm say about their memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Footprint {
-    /// All of them together.
+    /// All of them together; 0 where none says anything.
     pub(crate) bytes: u64,
     /// Which they are: where one comes or goes, the sum says nothing about growth.
     pub(crate) processes: BTreeSet<String>,
-    /// When the newest reading came.
-    pub(crate) heard: Duration,
+    /// When each of them had been heard last: the newest reading of the one that is silent longest.
+    pub(crate) heard: Option<Duration>,
 }
 
 /// The candidate's memory beside the legacy's, in one epoch.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    cell: MemoryCell,
-    spell: Option<Spell>,
+    lengths: [Length; SPELL_LENGTHS],
+    /// Of both arms.
+    bytes: [u64; 2],
+    processes: [BTreeSet<String>; 2],
+    unsaved: bool,
+}
+
+/// Spells of one length.
+#[derive(Debug, Default)]
+struct Length {
+    count: SpellCount,
+    /// By how much all counted spells rose, bytes.
+    risen: u64,
+    /// Calls in all counted spells.
+    calls: u64,
     /// Spells since the processes last changed.
     seen: u64,
-    /// By how much all counted spells rose, bytes.
-    risen: f64,
+    open: Option<Spell>,
 }
 
 /// The state at the start of a spell.
@@ -51,10 +71,36 @@ struct Spell {
     calls: u64,
     /// The highest that each arm's memory has ever been, bytes.
     highest: [u64; 2],
-    processes: [BTreeSet<String>; 2],
+}
+
+/// What is known at a moment.
+struct Look {
+    now: Duration,
+    /// That the candidate has answered.
+    calls: u64,
+    bytes: [u64; 2],
+    /// Since when all processes have been heard.
+    heard: Duration,
 }
 
 impl Memory {
+    /// Goes on from what was saved, with spells that begin anew.
+    pub(crate) fn new(saved: Option<&wire::MemoryEvidence>) -> Memory {
+        let mut memory = Memory::default();
+        let Some(saved) = saved else {
+            return memory;
+        };
+        memory.bytes = [saved.legacy_bytes, saved.candidate_bytes];
+        for (length, saved) in memory.lengths.iter_mut().zip(&saved.spells) {
+            length.count = SpellCount {
+                spells: saved.spells,
+                grew: saved.grew,
+            };
+            (length.risen, length.calls) = (saved.risen_bytes, saved.calls);
+        }
+        memory
+    }
+
     /// Begins an epoch.
     pub(crate) fn restart(&mut self) {
         *self = Memory::default();
@@ -62,120 +108,103 @@ impl Memory {
 
     /// The counters.
     pub(crate) fn cell(&self) -> MemoryCell {
-        self.cell
+        MemoryCell {
+            spells: std::array::from_fn(|index| self.lengths[index].count),
+            legacy_bytes: self.bytes[0],
+            candidate_bytes: self.bytes[1],
+        }
+    }
+
+    /// What is to be saved, where anything has changed since this was last asked.
+    pub(crate) fn take_unsaved(&mut self) -> Option<wire::MemoryEvidence> {
+        if !std::mem::take(&mut self.unsaved) {
+            return None;
+        }
+        let spells = self.lengths.iter().map(|length| wire::SpellCount {
+            spells: length.count.spells,
+            grew: length.count.grew,
+            risen_bytes: length.risen,
+            calls: length.calls,
+        });
+        Some(wire::MemoryEvidence {
+            spells: spells.collect(),
+            legacy_bytes: self.bytes[0],
+            candidate_bytes: self.bytes[1],
+        })
+    }
+
+    /// What was taken could not be saved.
+    pub(crate) fn give_back(&mut self) {
+        self.unsaved = true;
     }
 
     /// Looks at both arms (legacy, candidate), with the calls that the candidate answered so far.
     pub(crate) fn look(&mut self, arms: [Footprint; 2], calls: u64, now: Duration) {
         let bytes = [0, 1].map(|arm: usize| arms[arm].bytes);
-        self.cell.legacy_bytes = bytes[0];
-        self.cell.candidate_bytes = bytes[1];
-        if bytes[1] == 0 {
-            self.spell = None;
-            return;
-        }
-        let heard = arms[1].heard;
+        self.unsaved |= self.bytes != bytes;
+        self.bytes = bytes;
+        let heard = arms.iter().filter_map(|arm| arm.heard).min();
         let processes = arms.map(|arm| arm.processes);
-        let Some(spell) = self.spell.as_mut().filter(|s| s.processes == processes) else {
-            self.seen = 0;
-            self.spell = Some(Spell {
-                began: now,
-                calls,
-                highest: bytes,
-                processes,
-            });
+        if self.processes != processes {
+            self.processes = processes;
+            for length in &mut self.lengths {
+                (length.seen, length.open) = (0, None);
+            }
+        }
+        let Some(heard) = heard.filter(|_| bytes[1] > 0) else {
             return;
         };
-        let long_enough = now.saturating_sub(spell.began) >= SHORTEST && heard > spell.began;
-        if !long_enough || calls.saturating_sub(spell.calls) < SPELL {
-            return;
+        let look = Look {
+            now,
+            calls,
+            bytes,
+            heard,
+        };
+        let mut least_calls = SHORTEST_SPELL;
+        for length in &mut self.lengths {
+            self.unsaved |= length.look(&look, least_calls);
+            least_calls *= 2;
+        }
+    }
+}
+
+impl Length {
+    /// Says whether a spell was counted.
+    fn look(&mut self, look: &Look, least_calls: u64) -> bool {
+        let Some(spell) = &mut self.open else {
+            self.open = Some(Spell {
+                began: look.now,
+                calls: look.calls,
+                highest: look.bytes,
+            });
+            return false;
+        };
+        let lasted = look.now.saturating_sub(spell.began) >= SHORTEST_TIME;
+        let calls = look.calls.saturating_sub(spell.calls);
+        if !lasted || look.heard <= spell.began || calls < least_calls {
+            return false;
         }
         let [legacy, candidate] = [0, 1].map(|arm| {
-            let rise = bytes[arm].saturating_sub(spell.highest[arm]);
-            spell.highest[arm] = spell.highest[arm].max(bytes[arm]);
+            let rise = look.bytes[arm].saturating_sub(spell.highest[arm]);
+            spell.highest[arm] = spell.highest[arm].max(look.bytes[arm]);
             rise
         });
-        (spell.began, spell.calls) = (now, calls);
+        (spell.began, spell.calls) = (look.now, look.calls);
         self.seen += 1;
         if self.seen <= WARM_UP {
-            return;
+            return false;
         }
-        let least = (bytes[1] as f64 * LEAST_SHARE).max(LEAST_BYTES as f64);
-        let usual = match self.cell.spells {
-            0 => 0.0,
-            spells => self.risen / spells as f64,
-        };
-        let rise = candidate as f64;
-        let grew = rise > least && candidate > legacy && rise >= usual / 2.0;
-        self.cell.spells += 1;
-        self.cell.grew += u64::from(grew);
-        self.risen += rise;
+        let least = (look.bytes[1] as f64 * LEAST_SHARE).max(LEAST_BYTES as f64);
+        let pace = candidate as f64 / calls as f64;
+        let usual = self.risen as f64 / self.calls.max(1) as f64;
+        let grew = candidate as f64 > least && candidate > legacy && pace >= STEADY * usual;
+        self.count.spells += 1;
+        self.count.grew += u64::from(grew);
+        self.risen += candidate;
+        self.calls += calls;
+        true
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MIB: u64 = 1 << 20;
-
-    /// Spells, and those that grew, after 30 spells in which both arms had so much memory.
-    fn counted(bytes: impl Fn(u64) -> (u64, u64)) -> (u64, u64) {
-        let mut memory = Memory::default();
-        for spell in 0..=30 {
-            let (legacy, candidate) = bytes(spell);
-            let now = Duration::from_secs(5 * spell);
-            let footprint = |bytes| Footprint {
-                bytes,
-                processes: BTreeSet::from(["one".to_owned()]),
-                heard: now,
-            };
-            memory.look([legacy, candidate].map(footprint), 1_000 * spell, now);
-        }
-        (memory.cell().spells, memory.cell().grew)
-    }
-
-    #[test]
-    fn a_leak_grows_in_every_spell() {
-        assert_eq!(counted(|n| (50 * MIB, 20 * MIB + n * 2 * MIB)), (28, 28));
-    }
-
-    #[test]
-    fn what_is_no_leak_grows_in_few() {
-        let filling_up = |n: u64| (50 * MIB, 100 * MIB - ((80 * MIB) >> n));
-        let saw = |n: u64| (50 * MIB, 50 * MIB + n % 7 * MIB);
-        let still = |_| (50 * MIB, 20 * MIB);
-        let both = |n: u64| (50 * MIB + n * 2 * MIB, 50 * MIB + n * 2 * MIB);
-        for (_, grew) in [
-            counted(filling_up),
-            counted(saw),
-            counted(still),
-            counted(both),
-        ] {
-            assert!(grew <= 6, "{grew}");
-        }
-    }
-
-    #[test]
-    fn waits_for_calls_and_news_and_begins_anew_with_other_processes() {
-        let mut memory = Memory::default();
-        let mut look = |process: &str, mib: u64, calls, at_s: u64, heard_s: u64| {
-            let footprint = |bytes| Footprint {
-                bytes,
-                processes: BTreeSet::from([process.to_owned()]),
-                heard: Duration::from_secs(heard_s),
-            };
-            let arms = [50 * MIB, mib * MIB].map(footprint);
-            memory.look(arms, calls, Duration::from_secs(at_s));
-            memory.cell().spells
-        };
-        for spell in 0..=2 {
-            look("a", 10 + spell, 1_000 * spell, 5 * spell, 5 * spell);
-        }
-        assert_eq!(look("a", 13, 3_000, 15, 9), 0, "no news");
-        assert_eq!(look("a", 13, 2_100, 15, 15), 0, "few calls");
-        assert_eq!(look("a", 13, 3_000, 15, 15), 1);
-        assert_eq!(look("b", 90, 9_000, 20, 20), 1, "another process");
-        assert_eq!(look("b", 95, 19_000, 25, 25), 1, "warms up again");
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! CPU, memory and threads of the arms, from their OTLP metrics: the newest of each process, added
 //! up over an arm's processes. A process that began anew counts on from zero; what it had used
-//! before stays in its arm's sum.
+//! before stays in its arm's sum. Of several control planes each shows what it hears itself; the
+//! readings of memory go to all of them, because who judges growth needs them together.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,12 +10,13 @@ use cutover_manifest::Arm;
 use cutover_proto::cutover::v1 as wire;
 
 use crate::memory::Footprint;
+use crate::store::{ReadingRow, Snapshot};
 use crate::words::arm_to_wire;
 
 /// Most processes that are followed.
 pub(crate) const MAX_PROCESSES: usize = 256;
-/// How long a silent process still counts.
-const FORGET_AFTER: Duration = Duration::from_secs(60);
+/// How long a silent process still counts: exporters that are not told otherwise tell once a minute.
+pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(150);
 
 /// Which process: its arm and what its resource says about its instance.
 pub(crate) type ProcessKey = (Arm, String);
@@ -49,6 +51,8 @@ struct Process {
     cpu_total: Option<f64>,
     cpu_cores: f64,
     memory_bytes: Option<f64>,
+    /// Whether its memory was told since the last snapshot.
+    unsaved: bool,
     threads: Option<f64>,
     time_unix_ns: u64,
     began_unix_ns: u64,
@@ -61,6 +65,18 @@ pub(crate) struct Processes {
     processes: BTreeMap<ProcessKey, Process>,
     /// CPU time of each arm's processes, those that are gone too, seconds.
     cpu_seconds: BTreeMap<Arm, f64>,
+    /// What other control planes were told.
+    elsewhere: BTreeMap<ProcessKey, Elsewhere>,
+}
+
+/// A reading of memory that another control plane was told.
+#[derive(Clone, Copy, Debug)]
+struct Elsewhere {
+    bytes: u64,
+    /// By the store's clock: tells only whether a reading is another one.
+    heard_unix_ms: i64,
+    /// When it was seen first here.
+    seen: Duration,
 }
 
 impl Processes {
@@ -79,6 +95,7 @@ impl Processes {
         *spent += process.take_cpu(&reading);
         if let Some(memory) = reading.memory_bytes {
             process.memory_bytes = Some(added(process.memory_bytes, memory));
+            process.unsaved = true;
         }
         if let Some(threads) = reading.threads {
             process.threads = Some(added(process.threads, threads));
@@ -86,20 +103,65 @@ impl Processes {
         process.seen = now;
     }
 
-    /// The memory of the legacy's processes and of the candidate's that were heard of lately.
+    /// The memory of the legacy's processes and of the candidate's that were heard of lately, by
+    /// any control plane.
     pub(crate) fn footprints(&self, now: Duration) -> [Footprint; 2] {
+        let here = self.processes.iter().filter_map(|(key, process)| {
+            let bytes = process.memory_bytes?;
+            Some((key, (process.seen, bytes as u64)))
+        });
+        let elsewhere = self.elsewhere.iter();
+        let elsewhere = elsewhere.map(|(key, reading)| (key, (reading.seen, reading.bytes)));
+        let mut newest: BTreeMap<&ProcessKey, (Duration, u64)> = BTreeMap::new();
+        for (key, reading) in here.chain(elsewhere) {
+            if now.saturating_sub(reading.0) < FORGET_AFTER {
+                let known = newest.entry(key).or_insert(reading);
+                *known = reading.max(*known);
+            }
+        }
         let mut arms: [Footprint; 2] = Default::default();
-        for ((arm, instance), process) in &self.processes {
-            let lately = now.saturating_sub(process.seen) < FORGET_AFTER;
-            let Some(bytes) = process.memory_bytes.filter(|_| lately) else {
-                continue;
-            };
+        for ((arm, instance), (seen, bytes)) in newest {
             let footprint = &mut arms[arm.index()];
-            footprint.bytes = footprint.bytes.saturating_add(bytes as u64);
+            footprint.bytes = footprint.bytes.saturating_add(bytes);
             footprint.processes.insert(instance.clone());
-            footprint.heard = footprint.heard.max(process.seen);
+            footprint.heard = Some(footprint.heard.map_or(seen, |heard| heard.min(seen)));
         }
         arms
+    }
+
+    /// Takes over what other control planes were told.
+    pub(crate) fn take_others(&mut self, rows: &[ReadingRow], now: Duration) {
+        let known = std::mem::take(&mut self.elsewhere);
+        for row in rows.iter().take(MAX_PROCESSES) {
+            let key = (row.arm, row.instance.clone());
+            let same = |known: &&Elsewhere| known.heard_unix_ms == row.heard_unix_ms;
+            let reading = known.get(&key).filter(same).copied();
+            let reading = reading.unwrap_or(Elsewhere {
+                bytes: row.bytes,
+                heard_unix_ms: row.heard_unix_ms,
+                seen: now,
+            });
+            self.elsewhere.insert(key, reading);
+        }
+    }
+
+    /// Adds the readings of memory that came since the last time to a snapshot.
+    pub(crate) fn take_unsaved(&mut self, snapshot: &mut Snapshot) {
+        for (key, process) in &mut self.processes {
+            let unsaved = std::mem::take(&mut process.unsaved);
+            if let Some(bytes) = process.memory_bytes.filter(|_| unsaved) {
+                snapshot.readings.push((key.clone(), bytes as u64));
+            }
+        }
+    }
+
+    /// Takes back a snapshot that could not be saved: the next one says what is known by then.
+    pub(crate) fn give_back(&mut self, snapshot: &Snapshot) {
+        for (key, _) in &snapshot.readings {
+            if let Some(process) = self.processes.get_mut(key) {
+                process.unsaved = true;
+            }
+        }
     }
 
     /// One entry for each arm that has been heard of lately.
@@ -136,6 +198,7 @@ impl Process {
             cpu_total: None,
             cpu_cores: 0.0,
             memory_bytes: None,
+            unsaved: false,
             threads: None,
             time_unix_ns: 0,
             began_unix_ns: 0,
@@ -268,9 +331,27 @@ mod tests {
         assert_eq!(processes.status(NOW)[0].memory_bytes, 100);
         let [legacy, candidate] = processes.footprints(NOW);
         assert_eq!((legacy.bytes, legacy.processes.len()), (100, 2));
-        assert_eq!((legacy.heard, candidate), (NOW, Footprint::default()));
+        assert_eq!((legacy.heard, candidate), (Some(NOW), Footprint::default()));
 
-        let later = NOW + FORGET_AFTER;
+        // Others were told of a third one, and later of the second, which has moved to them.
+        let row = |instance: &str, bytes, heard_unix_ms| ReadingRow {
+            arm: Arm::Legacy,
+            instance: instance.to_owned(),
+            bytes,
+            heard_unix_ms,
+        };
+        let after = |seconds| NOW + Duration::from_secs(seconds);
+        processes.take_others(&[row("c", 30, 7), row("b", 60, 8)], after(1));
+        processes.take_others(&[row("c", 30, 7), row("b", 61, 9)], after(2));
+        let [legacy, _] = processes.footprints(after(2));
+        assert_eq!((legacy.bytes, legacy.processes.len()), (50 + 61 + 30, 3));
+        assert_eq!(legacy.heard, Some(NOW), "by the one that is silent longest");
+        processes.take(key("a"), memory(Amount::Total(51.0)), after(3));
+        let [legacy, _] = processes.footprints(after(3));
+        assert_eq!(legacy.heard, Some(after(1)), "the same reading is no news");
+        processes.take_others(&[], after(3));
+
+        let later = after(3) + FORGET_AFTER;
         processes.take(key("c"), cpu(Amount::Total(1.0), 170), later);
         let status = &processes.status(later)[0];
         assert_eq!((status.cpu_seconds, status.memory_bytes), (23.0, 0));

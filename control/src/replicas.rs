@@ -9,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::clock::Clock;
 use crate::fingerprint::content_hash;
+use crate::memory::Memory;
 use crate::shared::Shared;
 use crate::store::{Polled, StoreError, load_others, poll};
 use crate::words::hex;
@@ -135,13 +136,14 @@ async fn keep_up(shared: &Arc<Shared>) -> Result<(), StoreError> {
 
 /// Adds what the others have counted.
 async fn count(shared: &Arc<Shared>) -> Result<(), StoreError> {
-    let (epoch, known) = {
+    let (name, epoch, known) = {
         let core = shared.core();
-        (core.epoch, core.ledger.sequences())
+        let name = core.replica.name.clone();
+        (name, core.epoch, core.ledger.sequences())
     };
     let others = shared
         .store
-        .call(move |session| load_others(session, epoch, &known))
+        .call(move |session| load_others(session, &name, epoch, &known))
         .await?;
     let now = shared.clock.elapsed();
     let mut core = shared.core();
@@ -150,6 +152,10 @@ async fn count(shared: &Arc<Shared>) -> Result<(), StoreError> {
         core.traces.take_others(&others.traces, slot);
         let leads = core.replica.leads(now);
         core.ledger.take_others(&others, leads, now);
+        core.processes.take_others(&others.readings, now);
+        if !core.replica.led() {
+            core.memory = Memory::new(others.memory.as_ref());
+        }
         drop(core);
         shared.touch();
     }

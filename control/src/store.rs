@@ -36,7 +36,7 @@ pub(crate) use decisions::{Sought, find_decision, list_decisions, save_decisions
 pub(crate) use examples::{Which, list_samples, list_trace_pairs, save_sample, save_trace_pair};
 pub(crate) use health::{Health, Outage};
 pub(crate) use location::Location;
-pub(crate) use replicas::{Others, Polled, TraceRow, leave, load_others, poll};
+pub(crate) use replicas::{Others, Polled, ReadingRow, TraceRow, leave, load_others, poll};
 pub(crate) use retention::prune;
 pub(crate) use state::{
     Change, Committed, EvidenceRow, ProxyRow, RampRow, Saved, Snapshot, load, save_change,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::catch_unwind;
 use std::time::Duration;
 
-use cutover_compare::trace::{Growth, OperationDiff, Span, Subtree, TraceDiff};
+use cutover_compare::trace::{OperationDiff, Span, Subtree, TraceDiff, Twos, grows_with_answer};
 use cutover_manifest::MethodPath;
 use cutover_proto::cutover::v1 as wire;
 
@@ -93,8 +93,8 @@ impl Examined {
 struct Method {
     status: wire::TraceStatus,
     kept: [Kept; 2],
-    /// By key of the operation; in memory only, so it begins anew with the process.
-    growth: BTreeMap<String, Growth>,
+    /// By key of the operation: the pair that waits for its counterpart, lost with the process.
+    twos: BTreeMap<String, Twos>,
 }
 
 /// How many pairs were handed on to be kept, and when the last one was.
@@ -279,14 +279,19 @@ impl Method {
             let excess = called.map_or(0, |operation| {
                 i64::from(operation.candidate.count) - i64::from(operation.legacy.count)
             });
-            if !self.growth.contains_key(&status.key) {
-                self.growth.insert(status.key.clone(), Growth::default());
+            if !self.twos.contains_key(&status.key) {
+                self.twos.insert(status.key.clone(), Twos::default());
             }
-            let Some(growth) = self.growth.get_mut(&status.key) else {
+            let Some(growing) = self
+                .twos
+                .get_mut(&status.key)
+                .and_then(|twos| twos.record(answer_bytes, excess))
+            else {
                 continue;
             };
-            growth.record(answer_bytes, excess);
-            status.n_plus_one |= growth.stands_out();
+            status.growth_compared += 1;
+            status.growth_growing += u64::from(growing);
+            status.n_plus_one |= grows_with_answer(status.growth_compared, status.growth_growing);
         }
     }
 }
@@ -324,6 +329,8 @@ fn add_counters(sum: &mut wire::OperationStatus, more: &wire::OperationStatus) {
         legacy_self_us,
         candidate_self_us,
         n_plus_one,
+        growth_compared,
+        growth_growing,
     } = more;
     sum.legacy_calls += legacy_calls;
     sum.candidate_calls += candidate_calls;
@@ -333,7 +340,9 @@ fn add_counters(sum: &mut wire::OperationStatus, more: &wire::OperationStatus) {
     sum.candidate_errors += candidate_errors;
     sum.legacy_self_us += legacy_self_us;
     sum.candidate_self_us += candidate_self_us;
-    sum.n_plus_one |= n_plus_one;
+    sum.growth_compared += growth_compared;
+    sum.growth_growing += growth_growing;
+    sum.n_plus_one |= n_plus_one | grows_with_answer(sum.growth_compared, sum.growth_growing);
 }
 
 fn add_operation(status: &mut wire::OperationStatus, operation: &OperationDiff) {
@@ -367,3 +376,6 @@ fn summarise(tree: &Subtree) -> Vec<wire::SpanSummary> {
     let spans = tree.in_order().into_iter().take(MAX_KEPT_SPANS);
     spans.map(summary).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cutover_compare::evidence::{
     Basis as Drawn, FieldCell, FieldCounts, FieldNoise, MemoryCell, MethodQuestion, OperationCell,
-    TraceCell, assess, noisy,
+    SpellCount, TraceCell, assess, noisy,
 };
 use cutover_compare::{CallCell, Histogram, MethodEvidence, PairCell, Verdict, VerdictKind};
 use cutover_manifest::{Gates, Weight};
@@ -138,14 +138,22 @@ impl Basis {
             undecided: evidence.pairs.undecided,
             traces_compared: evidence.traces.compared,
             operations: evidence.traces.operations.iter().map(operation).collect(),
-            memory: (memory != MemoryCell::default()).then_some(wire::MemoryEvidence {
-                spells: memory.spells,
-                grew: memory.grew,
+            memory: (memory != MemoryCell::default()).then(|| wire::MemoryEvidence {
+                spells: memory.spells.iter().map(spell_count).collect(),
                 legacy_bytes: memory.legacy_bytes,
                 candidate_bytes: memory.candidate_bytes,
             }),
             evidence: Some(self.counters.to_wire(scope)),
         }
+    }
+}
+
+/// What a verdict is drawn from, of spells of one length.
+fn spell_count(count: &SpellCount) -> wire::SpellCount {
+    wire::SpellCount {
+        spells: count.spells,
+        grew: count.grew,
+        ..wire::SpellCount::default()
     }
 }
 

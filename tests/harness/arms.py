@@ -96,6 +96,8 @@ def telemetry(arm: str, otlp: str | None) -> Mapping[str, str]:
         "OTEL_RESOURCE_ATTRIBUTES": f"cutover.arm={arm}",
         # Comparisons wait for spans: the default of five seconds is for production.
         "OTEL_BSP_SCHEDULE_DELAY": "500",
+        # Likewise with growth of memory and readings of it.
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
     }
 
 

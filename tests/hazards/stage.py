@@ -7,9 +7,11 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from calls import SERVICE
+from callers import Callers
+from calls import SERVICE, Calls
 from catalogue import Setup
 from cutover import Operator
 from flags import Flag, flags
@@ -35,6 +37,9 @@ METHODS = 7
 ROUTED_BP = 5_000
 VISITED = 2_000
 """Places that were visited before the run."""
+WARM_UP = 4_000
+"""Calls that the legacy has answered before any candidate comes: it is not young in production
+either, and what fills up in it would hide what grows in a candidate."""
 PAIRS_S = 5.0
 TRACES_S = 8.0
 """A trace is compared when it has been quiet for two seconds."""
@@ -95,6 +100,8 @@ class Stage:
         self.database = copy_database(make_database(scratch), scratch / "hazards.db")
         _visit(self.database)
         self._legacy = start_legacy(self.database, logs=logs, otlp=self._otlp)
+        with Callers(self._legacy.address) as callers:
+            callers.make(islice(Calls(self.database, seed=0, writes=False), WARM_UP))
 
     @contextmanager
     def trial(self, hazard: str | None, setup: Setup) -> Iterator[Trial]:

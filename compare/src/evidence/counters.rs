@@ -2,6 +2,7 @@
 
 use cutover_manifest::{Arm, Role, Weight};
 
+use super::spells::Spells;
 use crate::Histogram;
 
 /// Calls that one arm has ended, at one weight and in one role.
@@ -71,11 +72,8 @@ pub struct TraceCell {
 /// The memory of the arms. It is the processes', so no method has one of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryCell {
-    /// Spells of so many calls that the candidate was watched for.
-    pub spells: u64,
-    /// Spells in which its memory rose to where it had never been, more than the legacy's rose and
-    /// not slower than it used to.
-    pub grew: u64,
+    /// Spells of calls that the candidate was watched for.
+    pub spells: Spells,
     /// The legacy's memory now, bytes; 0: unknown.
     pub legacy_bytes: u64,
     /// The candidate's memory now, bytes; 0: unknown.

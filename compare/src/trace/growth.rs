@@ -8,44 +8,34 @@ const ALPHA: f64 = 0.01;
 /// Operations that share [`ALPHA`]: the most that are counted for one method.
 const SHARED_BY: f64 = 256.0;
 
-/// One operation of a method over its pairs of traces. The pairs are taken two at a time: does the
-/// one with the longer answer have the greater excess of the candidate's calls over the legacy's?
-/// A fair coin, if the excess has nothing to do with the answer.
+/// Takes the pairs of traces of a method two at a time, for one operation: does the one with the
+/// longer answer have the greater excess of the candidate's calls over the legacy's? A fair coin, if
+/// the excess has nothing to do with the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Growth {
+pub struct Twos {
     /// Answer's length and excess of the pair that waits for its counterpart.
     waiting: Option<(u64, i64)>,
-    /// Twos in which both length and excess differ.
-    pub compared: u64,
-    /// Those among them in which the longer answer has the greater excess.
-    pub growing: u64,
 }
 
-impl Growth {
+impl Twos {
     /// Adds a pair: the length of the answer in bytes, and how many more calls the candidate made.
-    /// Pairs in which neither arm called it count too, with 0.
-    pub fn record(&mut self, answer_bytes: u64, excess: i64) {
+    /// Pairs in which neither arm called it count too, with 0. Of the second of two in which both
+    /// differ, says whether the longer answer has the greater excess.
+    pub fn record(&mut self, answer_bytes: u64, excess: i64) -> Option<bool> {
         let Some((bytes, other)) = self.waiting.take() else {
             self.waiting = Some((answer_bytes, excess));
-            return;
+            return None;
         };
-        if bytes != answer_bytes && other != excess {
-            self.compared += 1;
-            self.growing += u64::from((bytes < answer_bytes) == (other < excess));
-        }
+        let differ = bytes != answer_bytes && other != excess;
+        differ.then_some((bytes < answer_bytes) == (other < excess))
     }
+}
 
-    /// Adds what another has counted.
-    pub fn merge(&mut self, other: &Growth) {
-        self.compared += other.compared;
-        self.growing += other.growing;
-    }
-
-    /// Whether the candidate's calls grow with the answer and the legacy's don't, beyond chance.
-    #[must_use]
-    pub fn stands_out(&self) -> bool {
-        ln_e_above(self.compared, self.growing, 0.5) >= (SHARED_BY / ALPHA).ln()
-    }
+/// Whether the candidate's calls grow with the answer and the legacy's don't, beyond chance: of so
+/// many twos `compared`, the longer answer had the greater excess in `growing`.
+#[must_use]
+pub fn grows_with_answer(compared: u64, growing: u64) -> bool {
+    ln_e_above(compared, growing, 0.5) >= (SHARED_BY / ALPHA).ln()
 }
 
 #[cfg(test)]
@@ -54,6 +44,27 @@ mod tests {
     use rand::{Rng, SeedableRng};
 
     use super::*;
+
+    /// The coin of one operation.
+    #[derive(Default)]
+    struct Growth {
+        twos: Twos,
+        compared: u64,
+        growing: u64,
+    }
+
+    impl Growth {
+        fn record(&mut self, answer_bytes: u64, excess: i64) {
+            if let Some(growing) = self.twos.record(answer_bytes, excess) {
+                self.compared += 1;
+                self.growing += u64::from(growing);
+            }
+        }
+
+        fn stands_out(&self) -> bool {
+            grows_with_answer(self.compared, self.growing)
+        }
+    }
 
     /// After how many pairs it stands out; answers have up to `items` items of 40 bytes.
     fn pairs_until(items: i64, excess: impl Fn(i64, &mut StdRng) -> i64) -> Option<u64> {
@@ -97,13 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn counts_add_up() {
-        let (mut one, mut other) = (Growth::default(), Growth::default());
-        for growth in [&mut one, &mut other] {
-            growth.record(1, 1);
-            growth.record(2, 2);
-        }
-        one.merge(&other);
-        assert_eq!((one.compared, one.growing), (2, 2));
+    fn only_two_that_differ_in_both_are_compared() {
+        let mut twos = Twos::default();
+        let mut of = |one: (u64, i64), other: (u64, i64)| {
+            assert_eq!(twos.record(one.0, one.1), None, "the first of two");
+            twos.record(other.0, other.1)
+        };
+        assert_eq!(of((1, 1), (2, 2)), Some(true));
+        assert_eq!(of((2, 1), (1, 2)), Some(false));
+        assert_eq!((of((1, 1), (1, 2)), of((1, 1), (2, 1))), (None, None));
     }
 }

@@ -43,8 +43,10 @@ impl Core {
         self.last_tick = at.now;
         let totals = self.ledger.totals();
         let calls = answered_by_candidate(&totals);
-        self.memory
-            .look(self.processes.footprints(at.now), calls, at.now);
+        if self.replica.led() {
+            let footprints = self.processes.footprints(at.now);
+            self.memory.look(footprints, calls, at.now);
+        }
         let scopes: Vec<String> = self
             .active_ramps()
             .map(|(scope, _)| scope.to_owned())

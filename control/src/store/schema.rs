@@ -20,7 +20,7 @@ struct Migration {
     after: &'static str,
 }
 
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration {
         before: "
     -- generation, epoch, fingerprint of what evidence depends on
@@ -119,6 +119,18 @@ const MIGRATIONS: [Migration; 2] = [
     DROP TABLE old_decisions;
     DROP TABLE old_samples;
 ",
+    },
+    Migration {
+        before: "
+    -- body: cutover.v1.MemoryEvidence, by the control plane that runs the ramps
+    CREATE TABLE memory_evidence (epoch {int} PRIMARY KEY, body {bytes} NOT NULL) {table};
+    -- writer: the control plane that a process of an arm told its memory last
+    CREATE TABLE memory_readings (
+        arm {int} NOT NULL, instance TEXT NOT NULL, writer TEXT NOT NULL, bytes {int} NOT NULL,
+        heard_unix_ms {int} NOT NULL, PRIMARY KEY (arm, instance)) {ordered};
+",
+        rewrite: |_| Ok(()),
+        after: "",
     },
 ];
 

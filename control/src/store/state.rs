@@ -7,7 +7,11 @@ use prost::Message;
 
 use super::database::{DatabaseError, Session, values};
 use super::decisions::{list_decisions, save_decisions};
-use super::replicas::{TraceRow, has_slot, load_proxies, load_traces, read_evidence};
+use super::replicas::{
+    TraceRow, has_ramps, has_slot, load_memory, load_proxies, load_traces, read_evidence,
+    save_readings,
+};
+use crate::process::ProcessKey;
 
 /// Decisions among which a restart looks for the verdicts that ramps stand on.
 const RECENT_DECISIONS: u32 = 1_000;
@@ -62,6 +66,7 @@ pub(crate) struct Saved {
     pub(crate) proxies: Vec<ProxyRow>,
     pub(crate) evidence: Vec<EvidenceRow>,
     pub(crate) traces: Vec<TraceRow>,
+    pub(crate) memory: Option<wire::MemoryEvidence>,
     /// The verdict that led to the newest decision about each scope, of the last decisions.
     pub(crate) verdicts: BTreeMap<String, wire::Verdict>,
 }
@@ -99,6 +104,10 @@ pub(crate) struct Snapshot {
     pub(crate) proxies: Vec<ProxyRow>,
     pub(crate) evidence: Vec<EvidenceRow>,
     pub(crate) traces: Vec<(String, wire::TraceStatus)>,
+    /// Nothing where it has not changed, or where another one counts.
+    pub(crate) memory: Option<wire::MemoryEvidence>,
+    /// What the arms' processes told of their memory, bytes; only one of several saves it.
+    pub(crate) readings: Vec<(ProcessKey, u64)>,
     /// Instances whose rows are folded into the retired ones.
     pub(crate) folded: Vec<String>,
 }
@@ -186,6 +195,7 @@ pub(crate) fn save_snapshot(
             ],
         )?;
     }
+    save_memory(session, new)?;
     let Some(slot) = new.slot else {
         return Ok(());
     };
@@ -197,6 +207,25 @@ pub(crate) fn save_snapshot(
             "INSERT INTO trace_evidence (epoch, slot, method, body) VALUES ($1, $2, $3, $4)
              ON CONFLICT (epoch, slot, method) DO UPDATE SET body = excluded.body",
             values![new.epoch, slot, method, traces.encode_to_vec()],
+        )?;
+    }
+    Ok(())
+}
+
+/// Saves what is known of memory. Who has lost the ramps has left the counting to another one.
+fn save_memory(session: &mut dyn Session, new: &Snapshot) -> Result<(), DatabaseError> {
+    let alone = new.writer.is_empty();
+    if !alone {
+        save_readings(session, &new.writer, &new.readings)?;
+    }
+    let Some(memory) = &new.memory else {
+        return Ok(());
+    };
+    if alone || has_ramps(session, &new.writer)? {
+        session.execute(
+            "INSERT INTO memory_evidence (epoch, body) VALUES ($1, $2)
+             ON CONFLICT (epoch) DO UPDATE SET body = excluded.body",
+            values![new.epoch, memory.encode_to_vec()],
         )?;
     }
     Ok(())
@@ -278,6 +307,7 @@ pub(crate) fn load(session: &mut dyn Session) -> Result<Saved, DatabaseError> {
     )?;
     read_evidence(evidence, &mut saved.evidence)?;
     saved.traces = load_traces(session, saved.epoch)?;
+    saved.memory = load_memory(session, saved.epoch)?;
     for decision in list_decisions(session, RECENT_DECISIONS)? {
         if let Some(verdict) = decision.verdict {
             saved.verdicts.entry(decision.scope).or_insert(verdict);
@@ -314,10 +344,12 @@ fn save_ramps(session: &mut dyn Session, ramps: &[RampRow]) -> Result<(), Databa
 /// Evidence of older epochs is never asked for again.
 fn forget_older(session: &mut dyn Session, epoch: u64) -> Result<(), DatabaseError> {
     let old = session.execute("DELETE FROM evidence WHERE epoch < $1", values![epoch])?;
-    session.execute(
+    for sql in [
         "DELETE FROM trace_evidence WHERE epoch < $1",
-        values![epoch],
-    )?;
+        "DELETE FROM memory_evidence WHERE epoch < $1",
+    ] {
+        session.execute(sql, values![epoch])?;
+    }
     if old > 0 {
         session.execute("DELETE FROM proxies WHERE retired <> 0", &[])?;
     }

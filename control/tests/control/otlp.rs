@@ -193,43 +193,50 @@ async fn bad_ids_are_told_and_oversize_is_resource_exhausted() {
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
 }
 
+/// What a process of an arm says of its CPU time and its memory, with four threads.
+pub(crate) fn readings(
+    arm: &str,
+    seconds: f64,
+    bytes: f64,
+    at_s: u64,
+) -> ExportMetricsServiceRequest {
+    let sum = |name: &str, value| metrics::Metric {
+        name: name.into(),
+        data: Some(metrics::metric::Data::Sum(metrics::Sum {
+            data_points: vec![metrics::NumberDataPoint {
+                time_unix_nano: at_s * 1_000_000_000,
+                value: Some(metrics::number_data_point::Value::AsDouble(value)),
+                ..Default::default()
+            }],
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    let metrics = vec![
+        sum("process.cpu.time", seconds),
+        sum("process.memory.usage", bytes),
+        sum("process.thread.count", 4.0),
+    ];
+    let attributes = vec![pair("cutover.arm", arm)];
+    ExportMetricsServiceRequest {
+        resource_metrics: vec![metrics::ResourceMetrics {
+            resource: Some(Resource {
+                attributes,
+                ..Default::default()
+            }),
+            scope_metrics: vec![metrics::ScopeMetrics {
+                metrics,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_of_an_arm_become_its_process_status() {
     let plane = Plane::start(MANIFEST).await;
-    let number = |value| metrics::number_data_point::Value::AsDouble(value);
-    let request = |seconds: f64, at_s: u64| {
-        let sum = |name: &str, value| metrics::Metric {
-            name: name.into(),
-            data: Some(metrics::metric::Data::Sum(metrics::Sum {
-                data_points: vec![metrics::NumberDataPoint {
-                    time_unix_nano: at_s * 1_000_000_000,
-                    value: Some(number(value)),
-                    ..Default::default()
-                }],
-                ..Default::default()
-            })),
-            ..Default::default()
-        };
-        let metrics = vec![
-            sum("process.cpu.time", seconds),
-            sum("process.memory.usage", 1e6),
-            sum("process.thread.count", 4.0),
-        ];
-        let attributes = vec![pair("cutover.arm", "candidate")];
-        ExportMetricsServiceRequest {
-            resource_metrics: vec![metrics::ResourceMetrics {
-                resource: Some(Resource {
-                    attributes,
-                    ..Default::default()
-                }),
-                scope_metrics: vec![metrics::ScopeMetrics {
-                    metrics,
-                    ..Default::default()
-                }],
-                ..Default::default()
-            }],
-        }
-    };
+    let request = |seconds: f64, at_s: u64| readings("candidate", seconds, 1e6, at_s);
     let channel = plane.channel().await;
     let mut client = metrics_client::MetricsServiceClient::new(channel);
     client.export(request(1.0, 100)).await.unwrap();

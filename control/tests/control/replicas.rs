@@ -4,9 +4,11 @@
 use std::time::{Duration, Instant};
 
 use cutover_proto::cutover::v1 as wire;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 
+use crate::otlp::readings;
 use crate::postgres::Server;
-use crate::support::{MANIFEST, METHOD, Plane, Proxy};
+use crate::support::{MANIFEST, METHOD, PATIENCE, Plane, Proxy};
 
 /// A change reaches the proxies of both within this; the promise is one second, the machine may
 /// be busy.
@@ -134,6 +136,55 @@ async fn when_the_leader_is_gone_the_other_goes_on_where_the_ramp_stood() {
         .unwrap();
     assert_eq!(ramp.step, 1);
     assert_eq!(other.decisions().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_any_of_them_is_told_counts_and_whoever_leads_goes_on_from_it() {
+    let Some((leader, other)) = two().await else {
+        return;
+    };
+    let mut proxy = Proxy::connect(&other, 'a').await;
+    // The arms tell the one that doesn't run the ramps, as behind a load balancer.
+    let mut metrics = MetricsServiceClient::new(other.channel().await);
+    let mut mib = 20.0;
+    let mut leaks_until = async |plane: &Plane, proxy: &mut Proxy, spells: u64| {
+        let watched = Instant::now();
+        while memory(&plane.status().await).n < spells {
+            assert!(watched.elapsed() < PATIENCE, "{:?}", plane.status().await);
+            mib += 1.0;
+            for (arm, bytes) in [("legacy", 50e6), ("candidate", mib * 1_048_576.0)] {
+                let told = readings(arm, mib, bytes, mib as u64);
+                metrics.export(told).await.unwrap();
+            }
+            proxy.forget();
+            proxy.count(0, 10_000 * mib as u64, 0).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    };
+    leaks_until(&leader, &mut proxy, 1).await;
+    let at_leader = memory(&leader.status().await);
+    assert_eq!(at_leader.n, at_leader.s, "{at_leader:?}");
+    // What it has saved is what the other one shows, and goes on from.
+    let shown = other.until(|s| memory(s).n >= 1).await;
+    drop(leader);
+    let counted = memory(&shown).n;
+    leaks_until(&other, &mut proxy, counted + 1).await;
+    let at_other = memory(&other.status().await);
+    assert_eq!((at_other.n, at_other.s), (counted + 1, counted + 1));
+}
+
+/// The gate that judges memory.
+fn memory(status: &wire::Status) -> wire::Gate {
+    let verdict = status
+        .ramps
+        .iter()
+        .find(|ramp| ramp.scope == METHOD)
+        .and_then(|ramp| ramp.verdict.clone());
+    let gates = verdict.unwrap_or_default().gates;
+    gates
+        .into_iter()
+        .find(|gate| gate.name == "memory")
+        .unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Judging a decision's stored counters again, with the same tests that judged them first.
 
-use cutover_compare::evidence::{Levels, MemoryCell, OperationCell, TraceCell};
+use cutover_compare::evidence::{Levels, MemoryCell, OperationCell, Spells, TraceCell};
 use cutover_compare::{
     CallCell, GateAnswer, Histogram, MethodEvidence, PairCell, VerdictKind, judge,
 };
@@ -145,7 +145,7 @@ fn read(basis: &Basis) -> Option<(Gates, Weight, Levels, MethodEvidence)> {
                 legacy_slower: pairs.legacy_slower,
             },
             traces: traces(basis),
-            memory: memory(&basis.memory.unwrap_or_default()),
+            memory: memory(&basis.memory.clone().unwrap_or_default()),
         },
     ))
 }
@@ -165,9 +165,12 @@ fn traces(basis: &Basis) -> TraceCell {
 }
 
 fn memory(wire: &wire::MemoryEvidence) -> MemoryCell {
+    let mut spells = Spells::default();
+    for (count, wire) in spells.iter_mut().zip(&wire.spells) {
+        (count.spells, count.grew) = (wire.spells, wire.grew);
+    }
     MemoryCell {
-        spells: wire.spells,
-        grew: wire.grew,
+        spells,
         legacy_bytes: wire.legacy_bytes,
         candidate_bytes: wire.candidate_bytes,
     }

@@ -6,6 +6,7 @@ use super::Question;
 use crate::evidence::coin::ln_e_above;
 use crate::evidence::counters::OperationCell;
 use crate::evidence::many::e_bh;
+use crate::evidence::spells::{SpellCount, ln_e_grows, loudest};
 use crate::evidence::verdict::{GateAnswer, VerdictKind};
 use crate::evidence::words::say;
 use crate::trace::{is_read_key, is_write_key};
@@ -107,12 +108,12 @@ impl Question<'_> {
             return None;
         }
         let memory = &self.evidence.memory;
-        let (n, s) = (memory.spells, memory.grew);
+        let SpellCount { spells: n, grew: s } = loudest(&memory.spells);
         if memory.candidate_bytes == 0 {
             let reason = "no metric of the candidate's memory: nothing to judge".to_owned();
             return Some(say("memory", VerdictKind::Advance, reason, 0, 0));
         }
-        let log_e = ln_e_above(n, s, 0.5);
+        let log_e = ln_e_grows(&memory.spells);
         let leaks = asked != LeakGate::Report && log_e >= self.ln_guard();
         let too_much = ratio.is_some_and(|ratio| {
             memory.legacy_bytes > 0

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cutover_manifest::{Arm, Gates, LeakGate, Role, TracesGate, Weight};
 
 use super::{judge as judge_at, *};
-use crate::evidence::{MemoryCell, OperationCell};
+use crate::evidence::{MemoryCell, OperationCell, SpellCount};
 
 /// Gates as a demonstration has them: reachable in a few hundred calls.
 const GATES: Gates = Gates {
@@ -453,11 +453,11 @@ fn memory_that_only_grows_holds_or_rolls_back() {
         };
         let mut evidence = pairs(400);
         evidence.memory = MemoryCell {
-            spells,
-            grew,
             legacy_bytes: 100 << 20,
             candidate_bytes: bytes,
+            ..MemoryCell::default()
         };
+        evidence.memory.spells[0] = SpellCount { spells, grew };
         let verdict = judge(&gates, Weight::ZERO, &[&evidence]);
         let found = verdict.gates.iter().find(|gate| gate.name == "memory");
         found.map(|gate| gate.verdict)

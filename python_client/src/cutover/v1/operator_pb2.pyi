@@ -473,6 +473,8 @@ class OperationStatus(_message.Message):
     LEGACY_SELF_US_FIELD_NUMBER: _builtins.int
     CANDIDATE_SELF_US_FIELD_NUMBER: _builtins.int
     N_PLUS_ONE_FIELD_NUMBER: _builtins.int
+    GROWTH_COMPARED_FIELD_NUMBER: _builtins.int
+    GROWTH_GROWING_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """Kind and name, such as "db sqlite SELECT places"."""
     legacy_calls: _builtins.int
@@ -493,6 +495,12 @@ class OperationStatus(_message.Message):
     """Self time of the candidate, µs in all."""
     n_plus_one: _builtins.bool
     """True where it looks like N+1 in the candidate only."""
+    growth_compared: _builtins.int
+    """Pairs of traces taken two at a time, where both the length of the answer and the excess of the
+    candidate's calls differ.
+    """
+    growth_growing: _builtins.int
+    """Those among them in which the longer answer has the greater excess."""
     def __init__(
         self,
         *,
@@ -506,10 +514,12 @@ class OperationStatus(_message.Message):
         legacy_self_us: _builtins.int = ...,
         candidate_self_us: _builtins.int = ...,
         n_plus_one: _builtins.bool = ...,
+        growth_compared: _builtins.int = ...,
+        growth_growing: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_calls", b"candidate_calls", "candidate_errors", b"candidate_errors", "candidate_self_us", b"candidate_self_us", "key", b"key", "legacy_calls", b"legacy_calls", "legacy_errors", b"legacy_errors", "legacy_self_us", b"legacy_self_us", "more_in_candidate", b"more_in_candidate", "more_in_legacy", b"more_in_legacy", "n_plus_one", b"n_plus_one"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_calls", b"candidate_calls", "candidate_errors", b"candidate_errors", "candidate_self_us", b"candidate_self_us", "growth_compared", b"growth_compared", "growth_growing", b"growth_growing", "key", b"key", "legacy_calls", b"legacy_calls", "legacy_errors", b"legacy_errors", "legacy_self_us", b"legacy_self_us", "more_in_candidate", b"more_in_candidate", "more_in_legacy", b"more_in_legacy", "n_plus_one", b"n_plus_one"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1477,32 +1487,66 @@ class MemoryEvidence(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SPELLS_FIELD_NUMBER: _builtins.int
-    GREW_FIELD_NUMBER: _builtins.int
     LEGACY_BYTES_FIELD_NUMBER: _builtins.int
     CANDIDATE_BYTES_FIELD_NUMBER: _builtins.int
-    spells: _builtins.int
-    """Spells of calls that the candidate was watched for."""
-    grew: _builtins.int
-    """Spells in which its memory rose to where it had never been."""
     legacy_bytes: _builtins.int
     """The legacy's memory, bytes."""
     candidate_bytes: _builtins.int
     """The candidate's memory, bytes."""
+    @_builtins.property
+    def spells(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpellCount]:
+        """Spells of calls that the candidate was watched for: of the shortest kind first, each next kind
+        twice as long.
+        """
+
     def __init__(
         self,
         *,
-        spells: _builtins.int = ...,
-        grew: _builtins.int = ...,
+        spells: _abc.Iterable[Global___SpellCount] | None = ...,
         legacy_bytes: _builtins.int = ...,
         candidate_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_bytes", b"candidate_bytes", "grew", b"grew", "legacy_bytes", b"legacy_bytes", "spells", b"spells"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_bytes", b"candidate_bytes", "legacy_bytes", b"legacy_bytes", "spells", b"spells"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MemoryEvidence: _TypeAlias = MemoryEvidence  # noqa: Y015
+
+@_typing.final
+class SpellCount(_message.Message):
+    """Spells of one length."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPELLS_FIELD_NUMBER: _builtins.int
+    GREW_FIELD_NUMBER: _builtins.int
+    RISEN_BYTES_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    spells: _builtins.int
+    """How many there were."""
+    grew: _builtins.int
+    """Those in which the candidate's memory grew."""
+    risen_bytes: _builtins.int
+    """By how much its highest rose in all of them, bytes."""
+    calls: _builtins.int
+    """Calls that the candidate answered in all of them."""
+    def __init__(
+        self,
+        *,
+        spells: _builtins.int = ...,
+        grew: _builtins.int = ...,
+        risen_bytes: _builtins.int = ...,
+        calls: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "grew", b"grew", "risen_bytes", b"risen_bytes", "spells", b"spells"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpellCount: _TypeAlias = SpellCount  # noqa: Y015
 
 @_typing.final
 class GateSettings(_message.Message):
