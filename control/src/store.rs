@@ -16,6 +16,7 @@ mod sqlite;
 mod state;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tls;
 
 use std::io;
 use std::path::PathBuf;

@@ -40,6 +40,14 @@ pub(crate) enum DatabaseError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The file with Postgres's authorities can't be read.
+    #[error("{path}: cannot read the authorities of Postgres's certificate: {reason}")]
+    Authorities {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A row has another shape than the schema gives it.
     #[error("column {column} of a row has the wrong type")]
     Shape {

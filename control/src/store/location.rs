@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::database::DatabaseError;
+use super::tls::{self, Tls, Trust};
 
 /// The password, where the URL has none.
 const PASSWORD: &str = "PGPASSWORD";
@@ -25,6 +26,7 @@ pub(crate) enum Location {
 #[derive(Clone)]
 pub(crate) struct PostgresLocation {
     config: Box<tokio_postgres::Config>,
+    trust: Trust,
 }
 
 impl Location {
@@ -36,17 +38,15 @@ impl Location {
         if !is_url {
             return Ok(Location::File(PathBuf::from(text)));
         }
-        let mut config = tokio_postgres::Config::from_str(text)
+        let (text, mode, trust) = tls::split(text)?;
+        let mut config = tokio_postgres::Config::from_str(&text)
             .map_err(|error| super::database::chain(&error))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err("it names no host".to_owned());
         }
-        if config.get_ssl_mode() == tokio_postgres::config::SslMode::Require {
-            return Err("sslmode=require: the store speaks to Postgres without TLS".to_owned());
-        }
-        config.application_name("cutover");
+        config.ssl_mode(mode).application_name("cutover");
         let config = Box::new(config);
-        Ok(Location::Postgres(PostgresLocation { config }))
+        Ok(Location::Postgres(PostgresLocation { config, trust }))
     }
 
     /// Whether several control planes may use it at a time.
@@ -56,6 +56,11 @@ impl Location {
 }
 
 impl PostgresLocation {
+    /// What encrypts its connections.
+    pub(super) fn tls(&self) -> Result<Tls, DatabaseError> {
+        Tls::new(&self.trust)
+    }
+
     /// With the password.
     pub(super) fn config(&self) -> Result<tokio_postgres::Config, DatabaseError> {
         let mut config = (*self.config).clone();
@@ -125,9 +130,6 @@ mod tests {
         check("postgresql://h/d", Ok("postgres://h:5432/d"));
         check("postgres:///d?host=/run", Ok("postgres:///run/d"));
         check("postgres:///d", Err("it names no host"));
-        check(
-            "postgres://h/d?sslmode=require",
-            Err("sslmode=require: the store speaks to Postgres without TLS"),
-        );
+        check("postgres://h/d?sslmode=require", Ok("postgres://h:5432/d"));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut};
-use tokio_postgres::{Client, NoTls, Statement};
+use tokio_postgres::{Client, Statement};
 
 use super::database::{Database, DatabaseError, Dialect, Row, Session, Value, values};
 use super::location::PostgresLocation;
@@ -112,9 +112,11 @@ impl Postgres {
 
     fn connect(&mut self) -> Result<(), DatabaseError> {
         self.connected = None;
-        let connected = self.location.config().and_then(|config| {
+        let how = self.location.config();
+        let how = how.and_then(|config| Ok((config, self.location.tls()?)));
+        let connected = how.and_then(|(config, tls)| {
             let connecting = async {
-                let (client, connection) = config.connect(NoTls).await?;
+                let (client, connection) = config.connect(tls).await?;
                 // Ends with the client; an error is told to whoever waits for an answer.
                 tokio::spawn(connection);
                 let bound_ms = ANSWER_WITHIN.as_millis();

@@ -101,6 +101,37 @@ impl Server {
         String::from_utf8_lossy(&done.stdout).trim().to_owned()
     }
 
+    /// Lets it offer TLS with a certificate for 127.0.0.1; gives the authority's, beside which is
+    /// `stranger.crt`, another one.
+    pub(crate) fn speak_tls(&self, url: &str) -> PathBuf {
+        let made = Command::new("sh")
+            .args(["-c", CERTIFICATES, "certificates"])
+            .arg(&self.folder)
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let folder = self.folder.display();
+        for sql in [
+            &format!("ALTER SYSTEM SET ssl_cert_file = '{folder}/server.crt'"),
+            &format!("ALTER SYSTEM SET ssl_key_file = '{folder}/server.key'"),
+            "ALTER SYSTEM SET ssl = on",
+            "SELECT pg_reload_conf()",
+        ] {
+            self.sql(url, sql);
+        }
+        // The postmaster reads it when its signal arrives.
+        let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while self.sql(url, sql) != "t" {
+            assert!(until > std::time::Instant::now(), "it never spoke TLS");
+        }
+        self.folder.join("ca.crt")
+    }
+
     /// Sends a signal to the server and all its processes.
     pub(crate) fn signal(&self, name: &str) {
         let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
@@ -137,6 +168,22 @@ fn programs() -> Option<PathBuf> {
         .into_iter()
         .find(|folder| folder.join("initdb").exists())
 }
+
+/// Argument: folder.
+const CERTIFICATES: &str = r#"
+set -e
+cd "$1"
+key="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+for name in ca stranger; do
+    openssl req -x509 $key -keyout $name.key -out $name.crt -subj "/CN=$name" -days 2
+done
+openssl req $key -keyout server.key -out server.csr -subj "/CN=server"
+echo "subjectAltName=IP:127.0.0.1" >server.ext
+openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt \
+    -days 2 -extfile server.ext
+chmod 600 server.key
+chown --reference=data server.key server.crt
+"#;
 
 /// Arguments: programs, folder, port. Postgres refuses to run as root.
 const SCRIPT: &str = r#"
