@@ -80,7 +80,7 @@ def selects(selector: Resource, labels: dict[str, str]) -> bool:
 
 
 def test_finds_the_overlays() -> None:
-    assert {"dev", "prod"} <= set(OVERLAYS)
+    assert {"dev", "prod", "prod-postgres"} <= set(OVERLAYS)
 
 
 def test_is_valid(resources: tuple[Resource, ...]) -> None:
@@ -219,6 +219,39 @@ def test_the_network_lets_through_what_is_needed_only(resources: tuple[Resource,
     operators = policies_of(resources, labels["cutover-control"])
     assert allowed(operators, "Ingress", {"cutover.dev/operator": "true"}, 50054)
     assert not allowed(operators, "Ingress", {NAME: "anybody"}, 50054)
+
+
+def test_several_control_planes_share_a_postgres_and_one_has_a_file() -> None:
+    for overlay in OVERLAYS:
+        resources = render(overlay)
+        control = of_kind(resources, "Deployment")["cutover-control"]["spec"]
+        (container,) = control["template"]["spec"]["containers"]
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        volumes = {volume["name"] for volume in control["template"]["spec"]["volumes"]}
+        assert mounted == volumes, overlay
+        stores = [word for word in container["args"] if word.startswith("--store")]
+        secrets = {
+            variable["name"]: variable["valueFrom"]["secretKeyRef"] for variable in container["env"]
+        }
+        policies = policies_of(resources, control["template"]["metadata"]["labels"])
+        leaves = allowed(policies, "Egress", {NAME: "somebody's database"}, 5432)
+        if "postgres" in overlay:
+            assert control["replicas"] > 1
+            assert control["strategy"]["type"] == "RollingUpdate"
+            assert not stores, "an argument would be stronger than the Secret"
+            assert secrets["CUTOVER_STORE"] == {"name": "cutover-store", "key": "url"}
+            assert "store" not in volumes
+            assert not of_kind(resources, "PersistentVolumeClaim")
+            assert leaves
+            each = of_kind(resources, "Service")["cutover-control-each"]["spec"]
+            assert each["clusterIP"] == "None"
+        else:
+            # Two would fight for one file.
+            assert (control["replicas"], control["strategy"]["type"]) == (1, "Recreate")
+            assert stores
+            assert "CUTOVER_STORE" not in secrets
+            assert "store" in volumes
+            assert not leaves
 
 
 def test_the_manifest_reloads_and_is_right(resources: tuple[Resource, ...], tmp_path: Path) -> None:
