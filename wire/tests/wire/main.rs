@@ -10,3 +10,4 @@ mod frames;
 mod hpack_peers;
 mod peer_client;
 mod peer_server;
+mod tls;
