@@ -132,11 +132,14 @@ impl Command {
 const CHECK_EXAMPLES: &str = "\
 Looks at the manifest, then at both arms: can they be reached over HTTP/2, does server reflection \
 answer, do both have the same methods with the same messages, do all rules name methods and fields \
-that exist, are the ports to listen on free?
+that exist, are the ports to listen on free? And how many calls does each step of the ramp take, \
+if the candidate is never wrong? With --rate, also how long; a step that nothing passes, or that \
+takes more than 30 days, is a failed check.
 
 Examples:
   cutover check -f cutover.yaml
   cutover check -f cutover.yaml --offline          # the manifest alone: for CI
+  cutover check -f cutover.yaml --rate 20          # 20 calls a second of a method
   cutover check -f cutover.yaml --output json
 
 Exit codes: 0 all good, 1 a check failed, 2 the manifest is wrong.";
@@ -157,6 +160,10 @@ pub(crate) struct CheckArgs {
     /// Look at nothing but files: no arms, no ports.
     #[arg(long)]
     pub(crate) offline: bool,
+    /// Calls a second that a method gets (with `scope: service`, all of them together), to tell how
+    /// long the ramp takes at least.
+    #[arg(long, value_name = "CALLS_PER_SECOND", value_parser = crate::text::parse_rate)]
+    pub(crate) rate: Option<f64>,
     /// How to print the list.
     #[arg(short, long, value_enum, default_value = "text")]
     pub(crate) output: Output,

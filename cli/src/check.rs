@@ -6,6 +6,7 @@ mod fields;
 mod list;
 mod methods;
 mod ports;
+mod ramp;
 
 use std::fs;
 use std::path::Path;
@@ -28,14 +29,16 @@ pub(crate) async fn run(args: CheckArgs) -> Result<Outcome, Failure> {
         Ok(manifest) => {
             list.good("manifest", summary(&file, &manifest));
             sense(&manifest, &mut list);
-            let described = described(&manifest, &mut list);
+            let mut described = described(&manifest, &mut list);
             if let Some(pool) = &described {
                 against(&file, &manifest, pool, &mut list);
             }
             if !args.offline {
-                arms(&file, &manifest, described.is_some(), &mut list).await;
+                let served = arms(&file, &manifest, described.is_some(), &mut list).await;
                 ports::check(&manifest, &mut list);
+                described = described.or(served);
             }
+            ramp::check(&manifest, described.as_ref(), args.rate, &mut list);
         }
     }
     let text = match args.output {
@@ -110,16 +113,22 @@ fn against(file: &str, manifest: &Manifest, pool: &DescriptorPool, list: &mut Li
     fields::check_rules(file, manifest, pool, list);
 }
 
-/// Looks at both arms, and holds the manifest against what they say where no file did.
-async fn arms(file: &str, manifest: &Manifest, has_file: bool, list: &mut List) {
+/// Looks at both arms, and holds the manifest against what they say where no file did; gives that.
+async fn arms(
+    file: &str,
+    manifest: &Manifest,
+    has_file: bool,
+    list: &mut List,
+) -> Option<DescriptorPool> {
     let legacy = arm::look(Arm::Legacy, manifest.arm(Arm::Legacy), list).await;
     let candidate = arm::look(Arm::Candidate, manifest.arm(Arm::Candidate), list).await;
     if let (Some(legacy), Some(candidate)) = (&legacy, &candidate) {
         methods::check_same(legacy, candidate, list);
     }
+    let served = legacy.or(candidate);
     if !has_file {
-        match legacy.or(candidate) {
-            Some(pool) => against(file, manifest, &pool, list),
+        match &served {
+            Some(pool) => against(file, manifest, pool, list),
             None => list.failed(
                 "rules",
                 "methods and fields can't be checked without descriptors: let an arm serve \
@@ -127,4 +136,5 @@ async fn arms(file: &str, manifest: &Manifest, has_file: bool, list: &mut List) 
             ),
         }
     }
+    served
 }

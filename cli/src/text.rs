@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Faster than this is no pace.
+const MAX_RATE: f64 = 1e6;
+
 /// A table whose columns are as wide as their widest cell. The first column is aligned to the
 /// left, the others to the right.
 #[derive(Debug, Default)]
@@ -191,6 +194,16 @@ pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
     match number.trim().parse::<f64>() {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
         _ => Err(error()),
+    }
+}
+
+/// Calls per second, above 0.
+pub(crate) fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && rate <= MAX_RATE => Ok(rate),
+        _ => Err(format!(
+            "{text:?} is not a number of calls above 0, at most {MAX_RATE}"
+        )),
     }
 }
 

@@ -152,3 +152,27 @@ fn a_rule_for_a_field_or_in_a_way_that_cannot_be_is_told_with_its_place() {
         assert!(told.contains(says), "{told} lacks {says}");
     }
 }
+
+#[test]
+fn a_ramp_that_can_never_pass_is_told_with_the_estimate() {
+    let rules = "    - mirror: { percent: 100 }\n  ramp:\n    \
+                 steps: [{ weight: 1 }, { weight: 100 }]\n    gates: { minCalls: 1000000 }\n";
+    let (_directory, file) = manifest(&format!("{GOOD}{rules}"));
+    let path = file.display().to_string();
+    let check = |more: &[&str]| cutover([&["check", "--offline", "-f", &path], more].concat());
+    let told = check(&[]);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    assert!(told.stdout.contains("at 1 %: 1000000 for min_calls\n"));
+    let in_time = check(&["--rate", "1"]);
+    assert_eq!(in_time.code, Some(0), "{}", in_time.stdout);
+    assert!(
+        in_time
+            .stdout
+            .contains("at 1 %: 1000000 for min_calls: 277h46m\n")
+    );
+    let never = check(&["--rate", "0.1"]);
+    assert_eq!(never.code, Some(1), "{}", never.stdout);
+    let says = "for min_calls: 2777h46m, longer than 720h";
+    assert!(never.stdout.contains(says), "{}", never.stdout);
+    assert_eq!(check(&["--rate", "0"]).code, Some(2));
+}

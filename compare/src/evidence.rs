@@ -9,6 +9,7 @@ mod betting;
 mod capital;
 mod coin;
 mod counters;
+mod forecast;
 mod gates;
 mod latency;
 mod many;
@@ -24,6 +25,7 @@ pub use assess::{Assessed, Basis, FieldCell, FieldCounts, MethodQuestion, Questi
 pub use betting::ln_e_no_worse;
 pub use coin::{interval, ln_e_above, ln_e_below, ln_e_two_sided};
 pub use counters::{CallCell, MemoryCell, MethodEvidence, OperationCell, PairCell, TraceCell};
+pub use forecast::{Needed, Stage, forecast};
 pub use gates::Levels;
 pub use latency::{Shift, Stratum, ln_e_longer, ln_e_slower, p_quantile_bounds, radius, shift};
 pub use many::e_bh;

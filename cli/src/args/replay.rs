@@ -12,9 +12,6 @@ use crate::text;
 /// More calls at once than this would measure this machine.
 const MAX_CONCURRENCY: i64 = 1_024;
 
-/// Faster than this is no pace.
-const MAX_RATE: f64 = 1e6;
-
 const RECORD_EXAMPLES: &str = "\
 Runs a proxy as `cutover proxy --bootstrap` does, and writes the calls that pass to a file in \
 gRPC's own binary log format (grpc.binarylog.v1, framed like grpc-go's): headers, messages, half \
@@ -122,7 +119,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "METHOD", value_delimiter = ',')]
     pub(crate) methods: Vec<String>,
     /// At most so many calls a second; default: as fast as the arms answer.
-    #[arg(long, value_name = "CALLS_PER_SECOND", value_parser = rate)]
+    #[arg(long, value_name = "CALLS_PER_SECOND", value_parser = text::parse_rate)]
     pub(crate) rate: Option<f64>,
     /// Metadata to send with each call, instead of what was recorded under that name.
     #[arg(long, value_name = "NAME=VALUE", value_parser = metadata)]
@@ -139,15 +136,6 @@ fn percent(text: &str) -> Result<Percent, String> {
     let number = text.trim_end_matches('%').trim().parse();
     let number = number.map_err(|_| format!("{text:?} is not a number from 0 to 100"))?;
     Percent::from_percent(number)
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if rate > 0.0 && rate <= MAX_RATE => Ok(rate),
-        _ => Err(format!(
-            "{text:?} is not a number of calls above 0, at most {MAX_RATE}"
-        )),
-    }
 }
 
 fn metadata(text: &str) -> Result<(String, String), String> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cutover_manifest::{Manifest, MethodPath, Mirror, MirrorSideEffects, Percent, Target};
+use cutover_manifest::{Manifest, MethodPath, Mirror, MirrorSideEffects, Percent, Rule, Target};
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 
@@ -120,19 +120,24 @@ pub(super) fn check_rules(file: &str, manifest: &Manifest, pool: &DescriptorPool
     }
 }
 
-/// How the most specific rule mirrors a method.
+/// What the rules say about the mirroring of a method.
 fn mirrored(manifest: &Manifest, path: &MethodPath) -> Mirror {
+    rule_for(manifest, path).map_or(Mirror::OFF, |rule| rule.mirror)
+}
+
+/// The rule for a method: the most specific one.
+pub(super) fn rule_for<'a>(manifest: &'a Manifest, path: &MethodPath) -> Option<&'a Rule> {
     let rule_for = |wanted: &Target| {
-        let named = |rule: &&cutover_manifest::Rule| rule.targets.iter().any(|(t, _)| t == wanted);
+        let named = |rule: &&Rule| rule.targets.iter().any(|(t, _)| t == wanted);
         manifest.rules.iter().find(named)
     };
     rule_for(&Target::Method(path.clone()))
         .or_else(|| rule_for(&Target::Service(path.service().to_owned())))
         .or_else(|| rule_for(&Target::Default))
-        .map_or(Mirror::OFF, |rule| rule.mirror)
 }
 
-fn may_write(method: &MethodDescriptor) -> bool {
+/// Whether a method is not marked as one without side effects.
+pub(super) fn may_write(method: &MethodDescriptor) -> bool {
     let options = method.method_descriptor_proto().options.as_ref();
     options.is_none_or(|o| o.idempotency_level() != IdempotencyLevel::NoSideEffects)
 }
