@@ -1,5 +1,5 @@
 //! Prints the tables of `docs/evidence.md`: `make simulate`. Words choose some of them:
-//! `questions`, `exact`, `ramps`, `faults`, `good`. How far it is goes to standard error.
+//! `questions`, `ramps`, `faults`, `good`. How far it is goes to standard error.
 
 #[path = "../tests/simulation/exact.rs"]
 mod exact;
@@ -25,9 +25,8 @@ const MOST_CALLS: u64 = 200_000;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let tables: [(&str, fn()); 5] = [
+    let tables: [(&str, fn()); 4] = [
         ("questions", questions),
-        ("exact", exact),
         ("ramps", ramps),
         ("faults", faults),
         ("good", good),
@@ -41,48 +40,67 @@ fn main() {
 }
 
 fn questions() {
-    println!("| question | setting | runs | false alarms | allowed |");
-    println!("| --- | --- | ---: | ---: | ---: |");
-    for question in questions::all() {
-        let (name, setting) = (question.name, &question.setting);
-        eprintln!("{name}, {setting} …");
-        let percent = 100.0 * question.alarms(RUNS);
-        println!("| {name} | {setting} | {RUNS} | {percent:.2} % | 5 % |");
+    println!("| question | setting | false alarms, 5 % allowed |");
+    println!("| --- | --- | ---: |");
+    let all = questions::all();
+    for same in all.chunk_by(|one, other| one.name == other.name) {
+        let alarms = same.iter().map(|question| {
+            eprintln!("{}, {:?} …", question.name, question.rate);
+            question.alarms(RUNS)
+        });
+        let alarms: Vec<f64> = alarms.collect();
+        let rates: Vec<f64> = same.iter().filter_map(|question| question.rate).collect();
+        row(same[0].name, same[0].setting, &rates, &alarms);
     }
-    let (percent, tosses) = (100.0 * questions::naive(RUNS), "2,000 tosses");
-    println!("| fair coin, naive z-test | {tosses} | {RUNS} | {percent:.2} % | 5 % |");
+    for same in exact::all().chunk_by(|one, other| one.0 == other.0) {
+        let rates: Vec<f64> = same.iter().map(|(_, _, rate, _)| *rate).collect();
+        let chances: Vec<f64> = same.iter().map(|(_, _, _, chance)| *chance).collect();
+        row(same[0].0, same[0].1, &rates, &chances);
+    }
+    let naive = [questions::naive(RUNS)];
+    row("fair coin, naive z-test", "2,000 tosses", &[], &naive);
 }
 
-fn exact() {
-    println!("| question | setting | chance of a false alarm, exactly | allowed |");
-    println!("| --- | --- | ---: | ---: |");
-    for (name, setting, chance) in exact::all() {
-        println!("| {name} | {setting} | {:.3} % | 5 % |", 100.0 * chance);
-    }
+/// A question at some rates, and how often each alarms.
+fn row(name: &str, setting: &str, rates: &[f64], alarms: &[f64]) {
+    let rates: Vec<String> = rates
+        .iter()
+        .map(|rate| format!("{} %", 100.0 * rate))
+        .collect();
+    let alarms: Vec<String> = alarms
+        .iter()
+        .map(|share| format!("{:.2} %", 100.0 * share))
+        .collect();
+    let at = if rates.is_empty() { "" } else { "; at " };
+    println!(
+        "| {name} | {setting}{at}{} | {} |",
+        rates.join(", "),
+        alarms.join(", ")
+    );
 }
 
 fn ramps() {
-    println!("| 10,000 calls at 0, 1, 10, 50 and 100 % | runs | rolled back | allowed |");
-    println!("| --- | ---: | ---: | ---: |");
-    for (noise, times) in [(0.0, None), (0.3, None), (0.3, Some(([10.0, 10.0], 1.0)))] {
-        for failing in [0.0, 0.001, 0.01, 0.1] {
+    println!("| two equal arms | rolled back at 0 %, 0.1 %, 1 %, 10 % failing; 5 % allowed |");
+    println!("| --- | ---: |");
+    let fast = Some(([10.0, 10.0], 1.0));
+    let of = [
+        ("no field differs", 0.0, None),
+        ("a field differs by itself in 30 %", 0.3, None),
+        ("the same, and times are judged", 0.3, fast),
+    ];
+    for (name, noise, times) in of {
+        let shares = [0.0, 0.001, 0.01, 0.1].map(|failing| {
+            eprintln!("ramps: {name}, {} % fail …", 100.0 * failing);
             let world = World {
                 noise,
                 times,
                 ..World::alike(failing)
             };
-            let name = format!(
-                "{} % fail, a field differs by itself in {} %{}",
-                100.0 * failing,
-                100.0 * noise,
-                times.map_or("", |_| ", times are judged"),
-            );
-            eprintln!("ramps: {name} …");
-            let alarms = runs::each(RAMPS, |seed| until_rollback(&world, &WAY, seed));
-            let alarms = alarms.iter().flatten().count() as f64;
-            let percent = 100.0 * alarms / f64::from(RAMPS);
-            println!("| {name} | {RAMPS} | {percent:.2} % | 5 % |");
-        }
+            let ends = runs::each(RAMPS, |seed| until_rollback(&world, &WAY, seed));
+            let alarms = ends.iter().flatten().count() as f64;
+            format!("{:.2} %", 100.0 * alarms / f64::from(RAMPS))
+        });
+        println!("| {name} | {} |", shares.join(", "));
     }
 }
 

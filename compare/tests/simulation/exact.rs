@@ -8,17 +8,19 @@ use super::questions::ALPHA;
 /// Chances below this are left out.
 const NEGLIGIBLE: f64 = 1e-20;
 
-/// Question, setting, and the chance that it ever alarms: of those that use all they may.
-pub(crate) fn all() -> Vec<(&'static str, String, f64)> {
+/// Of the questions that use all they may: name, setting, rate, and the chance of an alarm.
+pub(crate) fn all() -> Vec<(&'static str, &'static str, f64, f64)> {
     let threshold = -ALPHA.ln();
-    let below = [0.001, 0.01, 0.1].map(|rate| {
-        let trials = (300.0 / rate) as u64;
-        let ever = ever(trials, rate, |n, ones| {
-            ln_e_rate_below(n, ones, rate) >= threshold
-        });
-        let setting = format!("at {} %, {trials} trials", 100.0 * rate);
-        ("rate below a bound", setting, ever)
-    });
+    let below = |rate: f64| {
+        let alarms = |n, ones| ln_e_rate_below(n, ones, rate) >= threshold;
+        let chance = ever((300.0 / rate) as u64, rate, alarms);
+        (
+            "rate below a bound, exactly",
+            "about 300 ones",
+            rate,
+            chance,
+        )
+    };
     let margin = 0.01;
     let no_worse = ever(4_000, margin, |compared, only_candidate_failed| {
         let pairs = PairCell {
@@ -28,9 +30,17 @@ pub(crate) fn all() -> Vec<(&'static str, String, f64)> {
         };
         ln_e_no_worse(&pairs, margin) >= threshold
     });
-    let setting = "0 % and 1 % more, 4000 pairs".to_owned();
-    let pairs = ("no worse by a margin (pairs)", setting, no_worse);
-    below.into_iter().chain([pairs]).collect()
+    let pairs = (
+        "no worse by 1 %, pairs, exactly",
+        "4,000 pairs",
+        0.0,
+        no_worse,
+    );
+    [0.001, 0.01, 0.1]
+        .map(below)
+        .into_iter()
+        .chain([pairs])
+        .collect()
 }
 
 /// The chance that `alarms` holds after any of `trials` trials, each a one with chance `rate`.

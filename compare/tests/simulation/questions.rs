@@ -12,16 +12,19 @@ use super::runs;
 
 /// The allowed share of runs with a false alarm.
 pub(crate) const ALPHA: f64 = 0.05;
-const NOISE: &str = "a field differs by more than noise";
 /// Base rates of failures or differences.
 const RATES: [f64; 4] = [0.0, 0.001, 0.01, 0.1];
+/// Shares of triples in which a field differs by itself.
+const NOISES: [f64; 4] = [0.01, 0.1, 0.5, 1.0];
 /// Shares of the candidate on its way up, one after another.
 const SHARES: [f64; 4] = [0.01, 0.1, 0.25, 0.5];
 
 /// A question with its null hypothesis just true.
 pub(crate) struct Question {
     pub(crate) name: &'static str,
-    pub(crate) setting: String,
+    pub(crate) setting: &'static str,
+    /// How often either arm fails, or whatever it is that is asked about.
+    pub(crate) rate: Option<f64>,
     run: Box<dyn Fn(&mut Random) -> bool + Sync>,
 }
 
@@ -47,83 +50,108 @@ pub(crate) fn naive(runs: u32) -> f64 {
     rejects.iter().filter(|rejected| **rejected).count() as f64 / f64::from(runs)
 }
 
-/// Every question.
+/// Every question, those of a name one after another.
 pub(crate) fn all() -> Vec<Question> {
-    let mut all = Vec::new();
-    let mut ask = |name, setting: &str, run: Box<dyn Fn(&mut Random) -> bool + Sync>| {
-        let setting = setting.to_owned();
-        all.push(Question { name, setting, run });
+    let (margin, threshold) = (0.01, -ALPHA.ln());
+    let above = move |random: &mut Random, rate| {
+        let mut n = 0;
+        (1..=300).any(|ones| {
+            n += random.wait(rate);
+            ln_e_above(n, ones, rate) >= threshold
+        })
     };
-    let threshold = -ALPHA.ln();
-    ask("fair coin, two-sided", "2,000 tosses", Box::new(coin));
-    let of_pairs = Box::new(only_one_failed);
-    ask(
-        "only one arm failed in a pair",
-        "1,000 such pairs",
-        of_pairs,
-    );
-    for rate in &RATES[1..] {
-        let rate = *rate;
-        let setting = format!("{} %, 300 ones", 100.0 * rate);
-        let above = move |random: &mut Random| {
-            let mut n = 0;
-            (1..=300).any(|ones| {
-                n += random.wait(rate);
-                ln_e_above(n, ones, rate) >= threshold
-            })
+    let below = move |random: &mut Random, rate| {
+        let mut n = 0;
+        (0..300).any(|ones| {
+            n += random.wait(rate);
+            // Highest just before the next one.
+            ln_e_rate_below(n - 1, ones, rate) >= threshold
+        })
+    };
+    let paired = move |random: &mut Random, rate| pairs(random, rate, margin, threshold);
+    let by_margin = move |random: &mut Random, rate| {
+        // It can be higher only after calls that did not fail.
+        let grows = |steps: &[Step], failed: bool| {
+            !failed && ln_e_fails_no_more(steps, margin) >= threshold
         };
-        let below = move |random: &mut Random| {
-            let mut n = 0;
-            (0..300).any(|ones| {
-                n += random.wait(rate);
-                // Highest just before the next one.
-                ln_e_rate_below(n - 1, ones, rate) >= threshold
-            })
-        };
-        ask("rate above a bound", &setting, Box::new(above));
-        ask("rate below a bound", &setting, Box::new(below));
-    }
-    for rate in RATES {
-        let margin = 0.01;
-        let setting = format!("{} % and 1 % more, 4,000 calls", 100.0 * rate);
-        let paired = move |random: &mut Random| pairs(random, rate, margin, threshold);
-        let by_margin = move |random: &mut Random| {
-            // It can be higher only after calls that did not fail.
-            let grows = |steps: &[Step], failed: bool| {
-                !failed && ln_e_fails_no_more(steps, margin) >= threshold
-            };
-            routed(random, rate, rate + margin, 1_000, &grows)
-        };
-        let more = move |random: &mut Random| {
-            let grows = |steps: &[Step], _| ln_e_fails_more(steps, 1.0) >= threshold;
-            routed(random, rate, rate, 5_000, &grows)
-        };
-        ask("no worse by a margin (pairs)", &setting, Box::new(paired));
-        ask(
-            "no worse by a margin (routed)",
-            &setting,
-            Box::new(by_margin),
-        );
-        let setting = format!("{} %, 4 weights of 5,000 calls", 100.0 * rate);
-        ask("fails more (routed)", &setting, Box::new(more));
-    }
-    for rate in [0.01, 0.1, 0.5, 1.0] {
-        let setting = format!("10 fields that differ in {} %, 300 triples", 100.0 * rate);
-        let fields = move |random: &mut Random| noise(random, rate);
-        ask(NOISE, &setting, Box::new(fields));
-    }
-    ask("slower in a pair", "2,000 pairs", Box::new(slower));
-    let setting = "2 weights of 5,000 calls, each 100";
-    ask("longer than a duration", setting, Box::new(longer));
-    let setting = "4,000 calls, each 200";
-    ask(
-        "bounds of the 99th percentile",
+        routed(random, rate, rate + margin, 1_000, &grows)
+    };
+    let more = move |random: &mut Random, rate| {
+        let grows = |steps: &[Step], _| ln_e_fails_more(steps, 1.0) >= threshold;
+        routed(random, rate, rate, 5_000, &grows)
+    };
+    let some = &RATES[1..];
+    let all = [
+        once("fair coin, two-sided", "2,000 tosses", coin),
+        once(
+            "which arm failed",
+            "1,000 pairs in which one did",
+            only_one_failed,
+        ),
+        at("rate above a bound", "300 ones", some, above),
+        at("rate below a bound", "300 ones", some, below),
+        at("no worse by 1 %, pairs", "4,000 pairs", &RATES, paired),
+        at(
+            "no worse by 1 %, clients' calls",
+            "4 weights of 1,000",
+            &RATES,
+            by_margin,
+        ),
+        at(
+            "fails more, clients' calls",
+            "4 weights of 5,000",
+            &RATES,
+            more,
+        ),
+        at(
+            "differs by more than noise",
+            "10 fields, 300 triples",
+            &NOISES,
+            noise,
+        ),
+        once("slower in a pair", "2,000 pairs", slower),
+        once("longer than a duration", "2 weights of 5,000 calls", longer),
+        once("bounds of the 99th percentile", "4,000 calls", percentile),
+        once(
+            "whole distributions",
+            "4,000 calls of each arm",
+            distributions,
+        ),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn once(
+    name: &'static str,
+    setting: &'static str,
+    run: impl Fn(&mut Random) -> bool + Sync + 'static,
+) -> Vec<Question> {
+    let (run, rate) = (Box::new(run), None);
+    vec![Question {
+        name,
         setting,
-        Box::new(percentile),
-    );
-    let setting = "4,000 calls of each, each 200";
-    ask("whole distributions", setting, Box::new(distributions));
-    all
+        rate,
+        run,
+    }]
+}
+
+/// One question for each rate.
+fn at(
+    name: &'static str,
+    setting: &'static str,
+    rates: &[f64],
+    run: impl Fn(&mut Random, f64) -> bool + Copy + Sync + 'static,
+) -> Vec<Question> {
+    let of_rate = |rate: &f64| {
+        let rate = *rate;
+        Question {
+            name,
+            setting,
+            rate: Some(rate),
+            run: Box::new(move |random: &mut Random| run(random, rate)),
+        }
+    };
+    rates.iter().map(of_rate).collect()
 }
 
 /// Tosses of a fair coin, looked at after each.
