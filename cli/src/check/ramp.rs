@@ -147,8 +147,8 @@ fn told(
 fn needs(stage: &Stage, share: Percent, rate: Option<f64>) -> String {
     match &stage.needed {
         Needed::Never { .. } if share == Percent::ZERO => {
-            "never passed: no calls are mirrored, so nothing shows that answers agree; mirror them, \
-             or pin a weight"
+            "never passed: no calls are mirrored, so nothing shows that answers agree; mirror \
+             them, or pin a weight"
                 .to_owned()
         }
         Needed::Never { gate, reason } => format!("never passed: {gate}: {reason}"),

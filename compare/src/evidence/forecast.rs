@@ -178,7 +178,8 @@ mod tests {
         let text = format!(
             "apiVersion: cutover.dev/v1alpha1\nkind: Cutover\nmetadata: {{ name: t }}\nspec:\n  \
              legacy: {{ url: \"http://a:1\" }}\n  candidate: {{ url: \"http://b:1\" }}\n  \
-             ramp:\n    steps: [{{ weight: 1, hold: 1h }}, {{ weight: 50 }}, {{ weight: 100 }}]\n    \
+             ramp:\n    \
+             steps: [{{ weight: 1, hold: 1h }}, {{ weight: 50 }}, {{ weight: 100 }}]\n    \
              gates: {{ {gates} }}\n"
         );
         Manifest::parse("t.yaml", &text).unwrap().ramp.unwrap()

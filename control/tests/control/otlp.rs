@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Valu
 use opentelemetry_proto::tonic::metrics::v1 as metrics;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{self as otlp, span::SpanKind};
+use prost::Message as _;
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 
@@ -191,6 +192,30 @@ async fn bad_ids_are_told_and_oversize_is_resource_exhausted() {
     let mut client = client.send_compressed(CompressionEncoding::Gzip);
     let status = client.export(request).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_mebibytes_are_taken_and_one_byte_more_is_not() {
+    let plane = Plane::start(MANIFEST).await;
+    let limit = 4 << 20;
+    let named = |length: usize| {
+        let name = "n".repeat(length);
+        let root = span(2, 0, SpanKind::Server, &[]);
+        export(None, vec![otlp::Span { name, ..root }])
+    };
+    let of_bytes = |bytes: usize| {
+        let request = named(bytes - (named(bytes).encoded_len() - bytes));
+        assert_eq!(request.encoded_len(), bytes);
+        request
+    };
+    let plain = TraceServiceClient::new(plane.channel().await);
+    let packed = plain.clone().send_compressed(CompressionEncoding::Gzip);
+    for mut client in [plain, packed] {
+        let taken = client.export(of_bytes(limit)).await.unwrap();
+        assert_eq!(taken.into_inner().partial_success, None);
+        let status = client.export(of_bytes(limit + 1)).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    }
 }
 
 /// What a process of an arm says of its CPU time and its memory, with four threads.
