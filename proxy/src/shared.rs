@@ -40,7 +40,8 @@ pub(crate) struct Shared {
 /// A bound on bytes, shared by all who take from it.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    left: AtomicUsize,
+    limit: AtomicUsize,
+    taken: AtomicUsize,
 }
 
 /// Bytes taken from a [`Budget`]; given back on drop.
@@ -53,8 +54,14 @@ pub(crate) struct Taken {
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Arc<Budget> {
         Arc::new(Budget {
-            left: AtomicUsize::new(bytes),
+            limit: AtomicUsize::new(bytes),
+            taken: AtomicUsize::new(0),
         })
+    }
+
+    /// Sets another bound. What is taken beyond it stays so until it is given back.
+    pub(crate) fn set_limit(&self, bytes: usize) {
+        self.limit.store(bytes, Ordering::Relaxed);
     }
 
     /// Nothing taken yet.
@@ -69,9 +76,10 @@ impl Budget {
 impl Taken {
     /// Takes more; false where the bound would be passed, and then nothing is taken.
     pub(crate) fn take(&mut self, bytes: usize) -> bool {
-        let left = &self.budget.left;
-        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
-            n.checked_sub(bytes)
+        let limit = self.budget.limit.load(Ordering::Relaxed);
+        let all = &self.budget.taken;
+        let taken = all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+            n.checked_add(bytes).filter(|sum| *sum <= limit)
         });
         if taken.is_ok() {
             self.bytes += bytes;
@@ -86,7 +94,7 @@ impl Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.budget.left.fetch_add(self.bytes, Ordering::Relaxed);
+        self.budget.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -105,5 +113,10 @@ mod tests {
         drop(first);
         assert!(second.take(6));
         assert_eq!(second.bytes(), 10);
+        budget.set_limit(5);
+        assert!(!second.take(1));
+        drop(second);
+        assert!(!budget.empty().take(6));
+        assert!(budget.empty().take(5));
     }
 }

@@ -17,10 +17,7 @@ use crate::observe::Stats;
 use crate::route::Copying;
 use crate::shared::{Shared, Taken};
 
-/// A chunk below this size is copied: a reference to it would keep the whole read buffer that it
-/// came in, for as long as the copy lives.
-const SMALL_BYTES: usize = 1 << 10;
-/// What it takes to keep such a chunk, beside its bytes.
+/// What it takes to keep a chunk, beside its bytes.
 const CHUNK_BYTES: usize = 64;
 
 /// All that want to see one call.
@@ -73,19 +70,17 @@ impl Chunks {
         }
     }
 
-    /// Keeps a chunk; false where it doesn't fit, and then it isn't kept.
+    /// Keeps a copy of a chunk; false where it doesn't fit, and then it isn't kept. A reference
+    /// would keep the whole read buffer that it came in, many times its size, for as long as the
+    /// copy of the call lives, and no bound would know of it.
     fn add(&mut self, chunk: &Bytes) -> bool {
         if chunk.is_empty() {
             return true;
         }
-        let small = chunk.len() < SMALL_BYTES;
-        let bytes = chunk.len() + if small { CHUNK_BYTES } else { 0 };
+        let bytes = chunk.len() + CHUNK_BYTES;
         let fits = self.taken.bytes() + bytes <= self.limit && self.taken.take(bytes);
         if fits {
-            self.chunks.push(match small {
-                true => Bytes::copy_from_slice(chunk),
-                false => chunk.clone(),
-            });
+            self.chunks.push(Bytes::copy_from_slice(chunk));
         }
         fits
     }

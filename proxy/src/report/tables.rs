@@ -64,6 +64,10 @@ impl Tables {
             epoch = table.epoch,
             "route table in force"
         );
+        let limits = &table.manifest.limits;
+        self.shared
+            .mirror_memory
+            .set_limit(limits.mirror_memory_bytes);
         self.shared.table.store(Some(Arc::new(table)));
         relabel(&self.shared);
         if !same_text {
