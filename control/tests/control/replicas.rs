@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use cutover_proto::cutover::v1 as wire;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
-use crate::otlp::readings;
+use crate::otlp::{database, export, pair, readings, root, span};
 use crate::postgres::Server;
 use crate::support::{MANIFEST, METHOD, PATIENCE, Plane, Proxy};
 
@@ -171,6 +173,59 @@ async fn memory_that_any_of_them_is_told_counts_and_whoever_leads_goes_on_from_i
     leaks_until(&other, &mut proxy, counted + 1).await;
     let at_other = memory(&other.status().await);
     assert_eq!((at_other.n, at_other.s), (counted + 1, counted + 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_grow_with_the_answer_are_known_from_what_both_were_told_also_when_one_is_gone()
+{
+    let Some((leader, other)) = two().await else {
+        return;
+    };
+    tell_growing_reads(&leader, 0).await;
+    let (pairs, found) = traced(&other.until(|s| traced(s).0 == 30).await);
+    assert_eq!((pairs, found), (30, false), "too few to tell");
+    // Without a farewell.
+    drop(leader);
+    tell_growing_reads(&other, 100).await;
+    assert!(traced(&other.until(|s| traced(s).0 == 60).await).1);
+}
+
+/// Spans of 30 calls: the longer the answer, the more often the candidate reads.
+async fn tell_growing_reads(plane: &Plane, first: u8) {
+    let mut client = TraceServiceClient::new(plane.channel().await);
+    for n in 0..30 {
+        let items = n % 2 + 1;
+        let mut answered = root(2, "legacy", "primary");
+        let bytes = (100 * u32::from(items)).to_string();
+        answered
+            .attributes
+            .push(pair("cutover.answer.bytes", &bytes));
+        let proxy = vec![answered, root(3, "candidate", "shadow")];
+        let legacy = vec![span(20, 2, SpanKind::Server, &[]), database(21, 20)];
+        let reads = (0..items).map(|read| database(31 + read, 30));
+        let server = std::iter::once(span(30, 3, SpanKind::Server, &[]));
+        let candidate = server.chain(reads).collect();
+        for (arm, mut spans) in [
+            (None, proxy),
+            (Some("legacy"), legacy),
+            (Some("candidate"), candidate),
+        ] {
+            for span in &mut spans {
+                span.trace_id = vec![first + n + 1; 16];
+            }
+            client.export(export(arm, spans)).await.unwrap();
+        }
+    }
+}
+
+/// Pairs of traces, and whether any operation looks like N+1.
+fn traced(status: &wire::Status) -> (u64, bool) {
+    let method = status.methods.iter().find(|m| m.method == METHOD);
+    let traces = method.and_then(|m| m.traces.clone()).unwrap_or_default();
+    (
+        traces.compared,
+        traces.operations.iter().any(|o| o.n_plus_one),
+    )
 }
 
 /// The gate that judges memory.

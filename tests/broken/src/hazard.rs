@@ -103,7 +103,7 @@ pub(crate) enum Hazard {
     Slow,
     /// FindNearest: every 100th call takes 300 ms more.
     SlowTail,
-    /// SearchPlaces: each call leaves 16 KiB behind.
+    /// SearchPlaces: each call leaves 64 KiB behind.
     Leak,
 }
 

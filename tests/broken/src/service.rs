@@ -23,7 +23,7 @@ const SELDOM_FLAKY_EVERY: u64 = 200;
 const SLOWER_BY: Duration = Duration::from_millis(20);
 const SLOW_EVERY: u64 = 100;
 const SLOW_TAIL: Duration = Duration::from_millis(300);
-const LEAK_BYTES: usize = 16 << 10;
+const LEAK_BYTES: usize = 64 << 10;
 
 /// The gazetteer with hazards.
 #[derive(Debug)]
