@@ -67,7 +67,7 @@ spans: build $(DATABASE) ## Record the real spans of tests/spans anew (wants Go 
 conformance: build ## Run h2spec against the wire engine and the proxy (wants Go)
 	$(VENV)/bin/python wire/conformance.py
 
-fuzz: ## Fuzz the wire engine, FUZZ_SECONDS for each target
+fuzz: ## Fuzz the wire engine and the proxy's core, FUZZ_SECONDS for each target
 	$(PYTHON) wire/fuzz/run.py --seconds $(FUZZ_SECONDS)
 
 simulate: ## Try every test and whole ramps thousands of times, and print how often they err

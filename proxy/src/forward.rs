@@ -16,6 +16,8 @@ mod clock;
 mod connect;
 mod copy;
 mod end;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod link;
 mod open;
 mod refuse;
@@ -72,14 +74,15 @@ pub(crate) struct Core {
     /// The time of this turn.
     now: Instant,
     clients: usize,
-    /// For the tasks that connect.
-    me: Weak<RefCell<Core>>,
+    /// Begins to connect.
+    dial: Box<dyn FnMut(connect::Attempt)>,
 }
 
 impl Core {
     pub(crate) fn new(shared: Arc<Shared>, seed: u64) -> Rc<RefCell<Core>> {
         let now = Instant::now();
-        Rc::new_cyclic(|me| {
+        Rc::new_cyclic(|me: &Weak<RefCell<Core>>| {
+            let me = me.clone();
             RefCell::new(Core {
                 shared,
                 stats: Stats::default(),
@@ -95,7 +98,9 @@ impl Core {
                 buffer: BytesMut::new(),
                 now,
                 clients: 0,
-                me: me.clone(),
+                dial: Box::new(move |attempt| {
+                    tokio::task::spawn_local(attempt.run(me.clone()));
+                }),
             })
         })
     }

@@ -21,5 +21,7 @@ mod shared;
 mod spans;
 mod taps;
 
+#[cfg(any(test, fuzzing))]
+pub use forward::fuzzing;
 pub use mirror::Comparer;
 pub use proxy::{Proxy, ProxyOptions, StartError};

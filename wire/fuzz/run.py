@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fuzzes the engine for a bounded time, and says how much was tried.
+"""Fuzzes the engine and the proxy's core for a bounded time, and says how much was tried.
 
 Each target starts from its corpus; what it finds on the way stays in `.make/fuzz/`. `--minimise`
 puts the smallest set of inputs that covers as much into `corpus/`. A finding is a file in
@@ -15,8 +15,13 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-WORK = HERE.parents[1] / ".make" / "fuzz"
-TARGETS = ("frames", "hpack", "server", "client", "relay")
+ROOT = HERE.parents[1]
+WORK = ROOT / ".make" / "fuzz"
+FOLDERS = {
+    **dict.fromkeys(("frames", "hpack", "server", "client", "relay"), HERE),
+    "core": ROOT / "proxy" / "fuzz",
+}
+"""Each target, and where its corpus is."""
 # What `cargo fuzz build -s none` gives the compiler.
 FLAGS = (
     "-Cpasses=sancov-module",
@@ -32,14 +37,14 @@ SLOWEST_S = 20
 RSS_MIB = 1_500
 
 
-def build() -> Path:
-    """Builds the targets; gives the folder that they are in."""
+def build(folder: Path) -> Path:
+    """Builds a folder's targets; gives the folder that they are in."""
     triple = re.search(r"host: (\S+)", subprocess.check_output(["rustc", "-vV"], text=True))[1]
     # With a triple, the flags are not for build scripts.
     command = ["cargo", "build", "--release", "--locked", "--bins", "--target", triple]
     subprocess.run(
         [*command, "--target-dir", str(WORK / "target")],
-        cwd=HERE,
+        cwd=folder,
         env={**os.environ, "RUSTFLAGS": " ".join(FLAGS)},
         check=True,
     )
@@ -56,14 +61,14 @@ def fuzz(binary: Path, seconds: int) -> tuple[int, int, int, bool]:
     """Runs a target; gives executions, coverage (edges), inputs, and whether it found nothing."""
     target = binary.name
     found = WORK / "corpus" / target
-    artifacts = HERE / "artifacts" / target
+    artifacts = FOLDERS[target] / "artifacts" / target
     found.mkdir(parents=True, exist_ok=True)
     artifacts.mkdir(parents=True, exist_ok=True)
     command = [
         *(binary, f"-max_total_time={seconds}", f"-max_len={LONGEST_INPUT}"),
         *(f"-timeout={SLOWEST_S}", f"-rss_limit_mb={RSS_MIB}", f"-dict={HERE / 'dictionary'}"),
         *("-print_final_stats=1", f"-artifact_prefix={artifacts}/"),
-        *(found, HERE / "corpus" / target),
+        *(found, FOLDERS[target] / "corpus" / target),
     ]
     log = WORK / f"{target}.log"
     with log.open("wb") as output:
@@ -77,7 +82,7 @@ def fuzz(binary: Path, seconds: int) -> tuple[int, int, int, bool]:
 
 def minimise(binary: Path) -> int:
     """Replaces a committed corpus by the smallest that covers as many edges; gives its size."""
-    corpus = HERE / "corpus" / binary.name
+    corpus = FOLDERS[binary.name] / "corpus" / binary.name
     merged = WORK / "merged" / binary.name
     merged.mkdir(parents=True, exist_ok=True)
     for file in merged.iterdir():
@@ -99,12 +104,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="for each target (60)")
     parser.add_argument("--minimise", action="store_true", help="renew corpus/ afterwards")
-    parser.add_argument("targets", nargs="*", default=TARGETS, metavar="TARGET")
+    parser.add_argument("targets", nargs="*", default=FOLDERS, metavar="TARGET")
     arguments = parser.parse_args()
-    folder = build()
+    folders = {FOLDERS[target] for target in arguments.targets}
+    built = {folder: build(folder) for folder in sorted(folders)}
     print(f"{'target':10}{'executions':>14}{'edges':>8}{'inputs':>8}")
     total, clean = 0, True
     for target in arguments.targets:
+        folder = built[FOLDERS[target]]
         runs, edges, inputs, ok = fuzz(folder / target, arguments.seconds)
         print(f"{target:10}{runs:>14,}{edges:>8,}{inputs:>8,}{'' if ok else '  FOUND SOMETHING'}")
         sys.stdout.flush()

@@ -96,7 +96,7 @@ pub(crate) async fn tick(core: Rc<RefCell<Core>>) {
 }
 
 impl Core {
-    fn on_time(&mut self, now: Instant) {
+    pub(super) fn on_time(&mut self, now: Instant) {
         self.begin(now);
         while let Some((index, serial)) = self.clock.due(now) {
             if self.calls.get(index).is_some_and(|c| c.serial == serial) {

@@ -136,7 +136,7 @@ fn prepared(socket: TcpStream) -> io::Result<TcpStream> {
     Ok(socket)
 }
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits {
         concurrent_streams: MOST_STREAMS,
         stream_window_bytes: STREAM_WINDOW,

@@ -33,7 +33,7 @@ pub(super) struct Link {
     pub(super) side: Side,
     pub(super) calls: CallsBySlot,
     waker: Option<Waker>,
-    woken: bool,
+    pub(super) woken: bool,
     /// Bytes written since the beginning.
     pub(super) written: u64,
     pub(super) born: Instant,
@@ -47,11 +47,11 @@ pub(super) struct Link {
     pub(super) retired: Option<Instant>,
     /// It is to be closed once what can be written at once is.
     pub(super) closing: bool,
-    greeting: Greeting,
+    pub(super) greeting: Greeting,
 }
 
 /// What is known of the version of HTTP that a peer speaks.
-enum Greeting {
+pub(super) enum Greeting {
     /// A client has said nothing. Nor do we: it may speak HTTP/1.x.
     Silent,
     /// HTTP/2, or at least nothing else.
@@ -217,10 +217,14 @@ fn read(
     core.buffer.reserve(READ_BYTES);
     let count = ready!(poll_read_buf(Pin::new(socket), cx, &mut core.buffer))?;
     let input = core.buffer.split().freeze();
+    hear(core, id, input);
+    Poll::Ready(Ok(count))
+}
+
+/// Takes in what a peer sent.
+pub(super) fn hear(core: &mut Core, id: usize, input: Bytes) {
     let now = core.now;
-    let Some(link) = core.link(id) else {
-        return Poll::Ready(Ok(count));
-    };
+    let Some(link) = core.link(id) else { return };
     link.heard = now;
     link.pinged = None;
     if let Greeting::Silent = link.greeting {
@@ -236,7 +240,6 @@ fn read(
     if let Greeting::Http1(_) = link.greeting {
         core.stats.refused("http1");
     }
-    Poll::Ready(Ok(count))
 }
 
 /// Writes all there is; pending if the socket takes no more.

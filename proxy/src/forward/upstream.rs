@@ -176,7 +176,7 @@ impl Core {
             number: pool.attempts,
             timeout,
         };
-        tokio::task::spawn_local(attempt.run(self.me.clone()));
+        (self.dial)(attempt);
     }
 
     /// An attempt to connect has failed.
