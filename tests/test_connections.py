@@ -32,7 +32,7 @@ def test_curl_without_http2_is_told_what_this_port_speaks(
         command = [program("curl"), "-sS", "-i", "--max-time", "20", *flags, f"{up.url}{ECHO}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
         head, _, body = done.stdout.partition("\n\n")
-        assert head.splitlines()[0] == "HTTP/1.1 505 HTTP Version Not Supported"
+        assert head.splitlines()[0] == "HTTP/1.1 415 Unsupported Media Type"
         said = "" if "--head" in flags else "HTTP/2, with prior knowledge"
         assert said in body
         assert bool(body) == bool(said)

@@ -49,7 +49,7 @@ impl Refusal {
     }
 }
 
-/// The answer to a request of HTTP/1.x that begins a connection (RFC 9110 section 15.6.6); none to
+/// The answer to a request of HTTP/1.x that begins a connection (RFC 9110 section 15.5.16); none to
 /// anything else, nor where its first line did not come in one piece.
 pub(super) fn http1(input: &[u8]) -> Option<Bytes> {
     let line = input.split(|byte| *byte == b'\r').next()?;
@@ -63,7 +63,7 @@ pub(super) fn http1(input: &[u8]) -> Option<Bytes> {
         _ => NOT_HTTP2,
     };
     let answer = format!(
-        "HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain\r\n\
+        "HTTP/1.1 415 Unsupported Media Type\r\ncontent-type: text/plain\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n{content}",
         NOT_HTTP2.len()
     );
