@@ -2,6 +2,9 @@
 //! empty parts costs no more memory than itself. (Decoding into structures first would make
 //! hundreds of megabytes of four.)
 
+/// Groups within groups that are stepped over.
+const MOST_GROUPS: u32 = 100;
+
 /// What is not the wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
@@ -12,6 +15,7 @@ pub(super) enum Value<'a> {
     Varint(u64),
     Fixed64(u64),
     Fixed32,
+    Group,
     Bytes(&'a [u8]),
 }
 
@@ -77,12 +81,34 @@ impl<'a> Fields<'a> {
                 self.take(4)?;
                 Value::Fixed32
             }
-            // Groups; no message of OTLP has any.
+            3 => self.group(key >> 3, MOST_GROUPS)?,
             _ => return Err(Malformed),
         };
         match key >> 3 {
             0 => Err(Malformed),
             number => Ok((number, value)),
+        }
+    }
+
+    /// Steps over a group up to its end. No message of OTLP has any, but what is unknown is to be
+    /// skipped.
+    fn group(&mut self, number: u64, deeper: u32) -> Result<Value<'a>, Malformed> {
+        loop {
+            let mut ahead = *self;
+            let key = ahead.varint()?;
+            match key & 7 {
+                3 => {
+                    *self = ahead;
+                    self.group(key >> 3, deeper.checked_sub(1).ok_or(Malformed)?)?;
+                }
+                4 if key >> 3 == number => {
+                    *self = ahead;
+                    return Ok(Value::Group);
+                }
+                _ => {
+                    self.field()?;
+                }
+            }
         }
     }
 }
@@ -157,6 +183,9 @@ mod tests {
         let fixed = [0x39, 1, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(read(&fixed).unwrap(), [(7, Value::Fixed64(1))]);
         assert_eq!(read(&[]).unwrap(), []);
+        let group = [0x0b, 0x08, 1, 0x13, 0x14, 0x0c, 0x10, 2];
+        let expected = [(1, Value::Group), (2, Value::Varint(2))];
+        assert_eq!(read(&group).unwrap(), expected);
     }
 
     #[test]
@@ -168,9 +197,12 @@ mod tests {
             &[
                 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01,
             ],
-            &[0x39, 1, 0], // half a number
-            &[0x0b, 0x0c], // a group
-            &[0x00, 0x01], // field 0
+            &[0x39, 1, 0],    // half a number
+            &[0x0b, 0x08, 1], // a group without an end
+            &[0x0b, 0x14],    // with the end of another one
+            &[0x0c],          // an end without a group
+            &[0x0b; 200],     // groups within groups
+            &[0x00, 0x01],    // field 0
         ] {
             assert_eq!(read(message), Err(Malformed), "{message:?}");
         }

@@ -287,7 +287,7 @@ proptest! {
         if let Ok(decoded) = ExportTraceServiceRequest::decode(message.as_slice()) {
             let scopes = decoded.resource_spans.iter().flat_map(|of| &of.scope_spans);
             let count: usize = scopes.map(|scope| scope.spans.len()).sum();
-            let read = read.expect("what prost reads is no group");
+            let read = read.expect("what prost reads is read");
             prop_assert_eq!(read.spans.len() + read.rejected.count() as usize, count);
         }
     }
