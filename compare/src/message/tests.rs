@@ -1,4 +1,5 @@
-//! Whole comparisons: each kind of difference with its negative twin.
+//! Whole comparisons: each kind of difference with its negative twin. One file, so that the twins
+//! of all kinds stand side by side.
 
 mod call;
 mod clear;

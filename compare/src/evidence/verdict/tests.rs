@@ -1,4 +1,5 @@
-//! How verdicts come about: what advances, what waits for how long, and what rolls back.
+//! How verdicts come about: what advances, what waits for how long, and what rolls back. One file,
+//! because every case is the same evidence with one thing changed.
 
 use std::time::Duration;
 
